@@ -1,0 +1,193 @@
+//! What the configuration says, with every default filled in.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::names::{HostName, ServiceName, SiteName};
+
+/// The whole configuration of one agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// This host's site.
+    pub site: SiteName,
+    /// This host's name, unique in its site; the host name by default.
+    pub host: HostName,
+    /// The federation that the certificates speak of.
+    pub federation: String,
+    /// Where what must outlive a reboot is kept.
+    pub state_dir: PathBuf,
+    /// Where what must outlive a restart, but not a reboot, is kept.
+    pub run_dir: PathBuf,
+    /// Worker threads of the data path; 0 means one per processor.
+    pub threads: usize,
+    pub intercept: Intercept,
+    pub scope: ScopeCarriers,
+    pub peer: Option<PeerConfig>,
+    pub metadata: MetadataConfig,
+    pub admin: AdminConfig,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// Directories of profiles; a later one wins.
+    pub profile_dirs: Vec<PathBuf>,
+    pub sites: Vec<SiteSeed>,
+    pub services: Vec<ServiceSeed>,
+}
+
+/// How connections are taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intercept {
+    pub mode: InterceptMode,
+    pub cgroup: CgroupChoice,
+    /// The default of each service's own `when-agent-down`.
+    pub when_agent_down: WhenAgentDown,
+    /// How often the self-probe runs after the one at start.
+    pub probe_every: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterceptMode {
+    /// The kernel programs take the connections.
+    Ebpf,
+    /// Nothing is taken; the agent only serves its peers.
+    Off,
+}
+
+/// The cgroup2 tree whose processes are caught when they connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CgroupChoice {
+    /// The root of the cgroup2 hierarchy.
+    Auto,
+    Path(PathBuf),
+}
+
+/// What becomes of a guarded connection while no agent renews the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenAgentDown {
+    /// The API is reached directly.
+    Pass,
+    /// The connection is refused.
+    Refuse,
+}
+
+/// How a request names its scope (SPEC.md 3.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeCarriers {
+    /// The header's name, compared without case.
+    pub header: String,
+    /// The query parameter's name, compared exactly.
+    pub parameter: String,
+}
+
+/// Agent to agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerConfig {
+    pub listen: SocketAddr,
+    pub security: PeerSecurity,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerSecurity {
+    Tls {
+        ca: PathBuf,
+        cert: PathBuf,
+        key: PathBuf,
+    },
+    /// Plain text; only between loopback addresses.
+    Insecure,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataConfig {
+    /// This site's own store.
+    Embedded,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    pub socket: PathBuf,
+    /// GET only, loopback only.
+    pub listen: Option<SocketAddr>,
+}
+
+/// What a stranger can make grow, and how far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's or answer's head.
+    pub head_bytes: usize,
+    /// Header fields of a head.
+    pub headers: usize,
+    /// Client connections in all.
+    pub connections: usize,
+    /// Client connections from one address.
+    pub connections_per_client: usize,
+    /// Exchanges that peers may have open here.
+    pub peer_exchanges: usize,
+    /// Bytes of a request's body kept so that `||` can go on to the next site.
+    pub otherwise_spool: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte of a head to its last.
+    pub header_read: Duration,
+    /// Between two pieces of a body.
+    pub body_read: Duration,
+    /// Between two exchanges of a client's connection; zero means without limit.
+    pub idle: Duration,
+    /// Dialling a service or a peer.
+    pub connect: Duration,
+    /// A scoped exchange at a peer, until its answer begins.
+    pub exchange: Duration,
+    /// TCP keepalive's idle time on both sides.
+    pub keepalive: Duration,
+    /// `TCP_USER_TIMEOUT` on both sides.
+    pub user_timeout: Duration,
+    /// How long exchanges may go on after SIGTERM.
+    pub drain: Duration,
+}
+
+/// A site that is known from the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteSeed {
+    pub name: SiteName,
+    /// Its agents, `host:port`, nearest first.
+    pub peers: Vec<String>,
+}
+
+/// A service that is known from the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSeed {
+    pub name: ServiceName,
+    /// The service's type, such as `compute`.
+    pub kind: Option<String>,
+    pub profile: String,
+    pub endpoints: BTreeMap<SiteName, Vec<EndpointUrl>>,
+    pub when_agent_down: WhenAgentDown,
+    /// The `Host` that a service at another site sees.
+    pub host: HostHeader,
+    /// Whether peers may reach it.
+    pub export: bool,
+    /// Whether the query parameter carries scopes here.
+    pub parameter: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The client's, byte for byte.
+    Client,
+    /// The endpoint's own authority.
+    Own,
+}
+
+/// An endpoint as written: scheme, authority and path prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointUrl {
+    pub https: bool,
+    /// Host name or address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// Empty, or `/…` without a slash at its end.
+    pub prefix: String,
+}

@@ -1,0 +1,115 @@
+//! The answers that the agent makes itself (SPEC.md 7): one table from a stable code to status, title and hint.
+
+use serde::Serialize;
+
+macro_rules! codes {
+    ($($name:ident $code:literal $status:literal $title:literal $hint:literal;)*) => {
+        /// Why the agent answers by itself. The kebab-case form is part of the contract.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $($name),* }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Code] = &[$(Code::$name),*];
+
+            /// The stable text.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $code),* }
+            }
+
+            /// The HTTP status (RFC 9110, 15).
+            pub fn status(self) -> u16 {
+                match self { $(Code::$name => $status),* }
+            }
+
+            /// A short summary, the same for every occurrence.
+            pub fn title(self) -> &'static str {
+                match self { $(Code::$name => $title),* }
+            }
+
+            /// What the reader can do about it.
+            pub fn hint(self) -> &'static str {
+                match self { $(Code::$name => $hint),* }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedRequest   "malformed-request"   400 "The request is not well-formed HTTP"          "Send a request as RFC 9112 has it; the detail says where it broke.";
+    BadFraming         "bad-framing"         400 "The request's length is ambiguous"            "Send exactly one Content-Length, or Transfer-Encoding: chunked on HTTP/1.1.";
+    InvalidScope       "invalid-scope"       400 "The scope is not valid"                       "Try it with: cheops scope parse '<scope>'.";
+    UnknownSite        "unknown-site"        400 "The scope names an unknown site"              "List the sites with: cheops sites.";
+    UnknownService     "unknown-service"     400 "The scope names an unknown service"           "List the services with: cheops services.";
+    SeveralScopes      "several-scopes"      400 "The request carries more than one scope"      "Use one scope header, or the query parameter, not both.";
+    UnmatchedTarget    "unmatched-target"    400 "The target doesn't fit the endpoint's prefix" "Send the path without '..', '//' or encoded dots and slashes inside the prefix.";
+    RequestTimeout     "request-timeout"     408 "The request did not arrive in time"           "Send the head and the body without long pauses.";
+    ScopeConflict      "scope-conflict"      409 "The scope contradicts what is recorded"       "Change the record with: cheops resource extend, shrink or move.";
+    RequestIdInUse     "request-id-in-use"   409 "The request id is live under another scope"   "Use a fresh request id.";
+    BodyTooLarge       "body-too-large"      413 "The body is larger than the configured limit" "Raise the limit in agent.toml, or send less.";
+    HeadTooLarge       "head-too-large"      431 "The request's head is too large"              "Send a smaller head, or raise limits.head-bytes and limits.headers in agent.toml.";
+    ServiceUnreachable "service-unreachable" 502 "The service can't be reached"                 "Check that the service runs: cheops check.";
+    BadAnswer          "bad-answer"          502 "The service's answer is not well-formed HTTP" "Look at the service's log; nothing of the answer was passed on.";
+    OutcomeUnknown     "outcome-unknown"     502 "It is not known whether the request took effect" "Look whether it did before you send it again.";
+    PeerUnreachable    "peer-unreachable"    503 "The other site can't be reached"              "See cheops sites; try again when the site is back.";
+    NotExported        "not-exported"        403 "The other site does not offer this service to its peers" "Set export = true for the service at that site.";
+    TooManyConnections "too-many-connections" 503 "The agent is at its limit of connections"    "Try again; or raise limits.connections in agent.toml.";
+    Draining           "draining"            503 "The agent is shutting down"                   "Try again in a moment.";
+    Timeout            "timeout"             504 "The answer did not come in time"              "Look whether the request took effect before you send it again.";
+    NotBuilt           "collaboration-not-built" 501 "This collaboration is not available yet"  "Use a single site, or several joined by ||.";
+    Loop               "loop"                508 "The request came back to where it had been"   "An endpoint in the configuration points at an agent; see cheops check.";
+    Internal           "internal"            500 "The agent failed"                             "This is a defect of the agent; please report it with: cheops bug-report.";
+}
+
+/// A problem document (RFC 9457) in the making.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub code: Code,
+    /// What happened this time. Never holds credentials or bodies.
+    pub detail: String,
+    /// Replaces the code's own hint.
+    pub hint: Option<String>,
+    /// For scopes: where in its text, in bytes.
+    pub position: Option<(usize, usize)>,
+}
+
+impl Problem {
+    /// A problem with the code's own hint.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), hint: None, position: None }
+    }
+
+    /// The document as JSON.
+    pub fn to_json(&self, request: &str) -> Vec<u8> {
+        let document = Document {
+            kind: "about:blank",
+            title: self.code.title(),
+            status: self.code.status(),
+            detail: &self.detail,
+            source: "cheops",
+            code: self.code.as_str(),
+            hint: self.hint.as_deref().unwrap_or(self.code.hint()),
+            request,
+            position: self.position.map(|(position, _)| position),
+            length: self.position.map(|(_, length)| length),
+        };
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    source: &'a str,
+    code: &'a str,
+    hint: &'a str,
+    request: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<usize>,
+}

@@ -1,0 +1,36 @@
+//! One finished request, as `tap` and the access log show it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// One finished request. The path is without its query: a query may hold secrets.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RequestEvent {
+    /// `X-Cheops-Request`.
+    pub id: String,
+    pub client: String,
+    /// The uid that opened the connection, where it is known.
+    pub uid: Option<u32>,
+    pub service: String,
+    pub method: String,
+    pub path: String,
+    /// Normal form.
+    pub scope: Option<String>,
+    /// `direct`, `at`, `first-of`, `refused`.
+    pub plan: &'static str,
+    /// The sites that were tried, in order; the last one answered.
+    pub sites: Vec<String>,
+    pub status: Option<u16>,
+    /// The stable code of an answer that the agent made itself.
+    pub code: Option<&'static str>,
+    /// Bytes of the answer.
+    pub bytes: u64,
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+}
+
+fn seconds<S: serde::Serializer>(took: &Duration, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_f64(took.as_secs_f64())
+}
