@@ -5,6 +5,11 @@
 //! and the act serves it, at this site or at a peer. The rooms below stand in that order, and a room imports only
 //! rooms above it, or the ones under *ground*.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
+)]
+
 // ground: what every room may use
 pub mod address;
 pub mod names;
