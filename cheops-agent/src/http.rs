@@ -1,6 +1,14 @@
 //! HTTP/1.x on the wire (RFC 9110, 9112): what a connection speaks, heads with their raw bytes, strict framing,
 //! bodies, and the answers that the agent makes itself.
+//!
+//! `sniff` tells HTTP/1 from other traffic; `head` keeps a head's bytes and knows where its parts stand; `framing`
+//! alone decides whether a head is well-formed and where its message ends; `body` follows the message to that end;
+//! `reply` writes the agent's own answers.
 
+pub mod framing;
+pub mod head;
 pub mod problem;
 
+pub use framing::FramingError;
+pub use head::{AnswerHead, BodyLength, Field, RequestHead, Version};
 pub use problem::{Code, Problem};

@@ -56,6 +56,7 @@ codes! {
     TooManyConnections "too-many-connections" 503 "The agent is at its limit of connections"    "Try again; or raise limits.connections in agent.toml.";
     Draining           "draining"            503 "The agent is shutting down"                   "Try again in a moment.";
     Timeout            "timeout"             504 "The answer did not come in time"              "Look whether the request took effect before you send it again.";
+    VersionNotSupported "version-not-supported" 505 "The HTTP version is not supported"         "Send HTTP/1.1 or HTTP/1.0.";
     NotBuilt           "collaboration-not-built" 501 "This collaboration is not available yet"  "Use a single site, or several joined by ||.";
     Loop               "loop"                508 "The request came back to where it had been"   "An endpoint in the configuration points at an agent; see cheops check.";
     Internal           "internal"            500 "The agent failed"                             "This is a defect of the agent; please report it with: cheops bug-report.";
