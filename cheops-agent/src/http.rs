@@ -5,10 +5,15 @@
 //! alone decides whether a head is well-formed and where its message ends; `body` follows the message to that end;
 //! `reply` writes the agent's own answers.
 
+pub mod body;
 pub mod framing;
 pub mod head;
 pub mod problem;
+pub mod reply;
+pub mod sniff;
 
+pub use body::Body;
 pub use framing::FramingError;
 pub use head::{AnswerHead, BodyLength, Field, RequestHead, Version};
 pub use problem::{Code, Problem};
+pub use sniff::{Sniffed, sniff};
