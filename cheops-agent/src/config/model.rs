@@ -29,6 +29,7 @@ pub struct Config {
     pub admin: AdminConfig,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub log: LogConfig,
     /// Directories of profiles; a later one wins.
     pub profile_dirs: Vec<PathBuf>,
     pub sites: Vec<SiteSeed>,
@@ -146,6 +147,20 @@ pub struct Timeouts {
     pub user_timeout: Duration,
     /// How long exchanges may go on after SIGTERM.
     pub drain: Duration,
+}
+
+/// The log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A level, or filters as `tracing_subscriber::EnvFilter` reads them.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Human,
+    Json,
 }
 
 /// A site that is known from the file.

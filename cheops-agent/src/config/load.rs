@@ -1,0 +1,179 @@
+//! From files to a checked [`Config`].
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::diagnostic::{ConfigError, Diagnostic, Findings, Place, Severity, Source};
+use super::model::*;
+use super::raw::{self, Raw, RawPeer, RawService};
+use super::source::{self, Table};
+use super::{validate, values};
+use crate::names::HostName;
+
+/// Where the agent looks when it isn't told.
+pub const DEFAULT_PATH: &str = "/etc/cheops/agent.toml";
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// What is odd but works.
+    pub warnings: Vec<Diagnostic>,
+    /// The files that were read, in order.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads `path` and, in the order of their names, the drop-ins beside it (`agent.toml` → `agent.d/*.toml`). A later
+/// value wins, tables are merged, and sites and services are merged by name.
+///
+/// # Errors
+/// Every mistake of every file, each with its place.
+pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let mut findings = Findings::default();
+    let mut sources = Vec::new();
+    for file in files(path, &mut findings) {
+        match fs::read_to_string(&file) {
+            Ok(text) => sources.push(Arc::new(Source { path: file, text })),
+            Err(error) => findings.error(None, format!("{}: {error}", file.display())),
+        }
+    }
+    check(sources, findings)
+}
+
+/// [`load`] for one text, as if it stood in `agent.toml`.
+///
+/// # Errors
+/// As [`load`].
+pub fn from_text(text: &str) -> Result<Loaded, ConfigError> {
+    check(vec![Arc::new(Source { path: "agent.toml".into(), text: text.into() })], Findings::default())
+}
+
+fn files(path: &Path, findings: &mut Findings) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    let directory = path.with_extension("d");
+    match fs::read_dir(&directory) {
+        Ok(entries) => {
+            let drop_ins = entries.filter_map(|entry| Some(entry.ok()?.path()));
+            files.extend(drop_ins.filter(|path| path.extension().is_some_and(|extension| extension == "toml")));
+            if let Some(drop_ins) = files.get_mut(1..) {
+                drop_ins.sort();
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => findings.error(None, format!("{}: {error}", directory.display())),
+    }
+    files
+}
+
+fn check(sources: Vec<Arc<Source>>, mut findings: Findings) -> Result<Loaded, ConfigError> {
+    let mut merged = Table::new();
+    for source in &sources {
+        source::merge(&mut merged, source::parse(source, &mut findings));
+    }
+    let broken = findings.0.iter().any(|finding| finding.severity == Severity::Error);
+    let config = match sources.first() {
+        // Rules between values mean nothing when a file could not be read.
+        Some(first) if !broken => {
+            let root = Place { source: first.clone(), span: 0..0 };
+            let raw = raw::read(&merged, &root, &mut findings);
+            validate::validate(&raw, &mut findings);
+            build(raw)
+        }
+        _ => None,
+    };
+    let files: Vec<PathBuf> = sources.iter().map(|source| source.path.clone()).collect();
+    let failed = findings.0.iter().any(|finding| finding.severity == Severity::Error);
+    match config {
+        Some(config) if !failed => Ok(Loaded { config, warnings: findings.0, files }),
+        _ => Err(ConfigError { findings: in_order(findings.0, &files) }),
+    }
+}
+
+/// Findings as a reader meets them.
+fn in_order(mut findings: Vec<Diagnostic>, files: &[PathBuf]) -> Vec<Diagnostic> {
+    findings.sort_by_key(|finding| {
+        let place = finding.place.as_ref();
+        place.map(|place| (files.iter().position(|file| *file == place.source.path), place.span.start))
+    });
+    findings
+}
+
+/// The model; nothing when something is missing, which is a finding already.
+fn build(raw: Raw) -> Option<Config> {
+    let host = match raw.host {
+        Some(host) => host.value,
+        None => nix::unistd::gethostname().ok()?.to_string_lossy().into_owned(),
+    };
+    let peer = match raw.peer {
+        Some(peer) => Some(build_peer(peer)?),
+        None => None,
+    };
+    let cgroup =
+        if raw.cgroup.value == "auto" { CgroupChoice::Auto } else { CgroupChoice::Path(raw.cgroup.value.into()) };
+    let sites = raw.sites.into_iter().map(|site| SiteSeed {
+        name: site.name.value.into(),
+        peers: site.peers.into_iter().map(|peer| peer.value).collect(),
+    });
+    let services: Option<Vec<_>> =
+        raw.services.into_iter().map(|service| build_service(service, raw.when_agent_down)).collect();
+    Some(Config {
+        site: raw.site?.value.into(),
+        host: HostName::from(host),
+        federation: raw.federation.value,
+        state_dir: raw.state_dir.into(),
+        run_dir: raw.run_dir.into(),
+        threads: raw.threads.value,
+        intercept: Intercept {
+            mode: raw.mode,
+            cgroup,
+            when_agent_down: raw.when_agent_down,
+            probe_every: raw.probe_every.value,
+        },
+        scope: ScopeCarriers { header: raw.scope_header.value, parameter: raw.scope_parameter.value },
+        peer,
+        metadata: MetadataConfig::Embedded,
+        admin: AdminConfig {
+            socket: raw.admin_socket.value.into(),
+            listen: raw.admin_listen.map(|listen| listen.value),
+        },
+        limits: raw.limits,
+        timeouts: raw.timeouts,
+        log: raw.log,
+        profile_dirs: raw.profile_dirs.into_iter().map(|directory| directory.value.into()).collect(),
+        sites: sites.collect(),
+        services: services?,
+    })
+}
+
+fn build_peer(peer: RawPeer) -> Option<PeerConfig> {
+    let security = if peer.insecure.value {
+        PeerSecurity::Insecure
+    } else {
+        let [ca, cert, key] = [peer.ca?, peer.cert?, peer.key?].map(|file| PathBuf::from(file.value));
+        PeerSecurity::Tls { ca, cert, key }
+    };
+    Some(PeerConfig { listen: peer.listen?.value, security })
+}
+
+fn build_service(service: RawService, when_agent_down: WhenAgentDown) -> Option<ServiceSeed> {
+    let mut endpoints = std::collections::BTreeMap::new();
+    for (site, written) in service.endpoints {
+        let urls: Option<Vec<_>> = written.urls.iter().map(|url| values::endpoint(&url.value).ok()).collect();
+        endpoints.insert(site.into(), urls?);
+    }
+    Some(ServiceSeed {
+        name: service.name.value.into(),
+        kind: service.kind.map(|kind| kind.value),
+        profile: service.profile.value,
+        endpoints,
+        when_agent_down: service.when_agent_down.unwrap_or(when_agent_down),
+        host: service.host,
+        export: service.export,
+        parameter: service.parameter,
+    })
+}
+
+#[cfg(test)]
+mod tests;

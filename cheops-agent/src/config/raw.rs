@@ -1,0 +1,405 @@
+//! The configuration as the files have it: typed by the table of keys, each value with its place. What is wrong with
+//! one value alone is found here; what is wrong between values, in `validate`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::diagnostic::{Findings, Place, Source, did_you_mean};
+use super::keys::{self, Absent, KEYS, Kind, SECTIONS};
+use super::model::{HostHeader, InterceptMode, Limits, LogConfig, LogFormat, Timeouts, WhenAgentDown};
+use super::source::{self, Entry, Node, Table, Value};
+use super::values;
+
+/// A value and where it was written; no place means that it is a default.
+#[derive(Clone, Debug)]
+pub struct Located<T> {
+    pub value: T,
+    pub place: Option<Place>,
+}
+
+#[derive(Debug)]
+pub struct Raw {
+    pub site: Option<Located<String>>,
+    pub host: Option<Located<String>>,
+    pub federation: Located<String>,
+    pub state_dir: String,
+    pub run_dir: String,
+    pub threads: Located<usize>,
+    pub profile_dirs: Vec<Located<String>>,
+    pub mode: InterceptMode,
+    pub cgroup: Located<String>,
+    pub when_agent_down: WhenAgentDown,
+    pub probe_every: Located<Duration>,
+    pub scope_header: Located<String>,
+    pub scope_parameter: Located<String>,
+    pub peer: Option<RawPeer>,
+    pub backend: Located<String>,
+    pub admin_socket: Located<String>,
+    pub admin_listen: Option<Located<SocketAddr>>,
+    pub limits: Limits,
+    pub limits_place: Option<Place>,
+    pub timeouts: Timeouts,
+    pub log: LogConfig,
+    pub sites: Vec<RawSite>,
+    pub services: Vec<RawService>,
+}
+
+#[derive(Debug)]
+pub struct RawPeer {
+    pub place: Option<Place>,
+    pub listen: Option<Located<SocketAddr>>,
+    pub ca: Option<Located<String>>,
+    pub cert: Option<Located<String>>,
+    pub key: Option<Located<String>>,
+    pub insecure: Located<bool>,
+}
+
+#[derive(Debug)]
+pub struct RawSite {
+    pub name: Located<String>,
+    pub peers: Vec<Located<String>>,
+}
+
+#[derive(Debug)]
+pub struct RawService {
+    pub name: Located<String>,
+    pub kind: Option<Located<String>>,
+    pub profile: Located<String>,
+    pub endpoints: BTreeMap<String, RawEndpoints>,
+    pub when_agent_down: Option<WhenAgentDown>,
+    pub host: HostHeader,
+    pub export: bool,
+    pub parameter: bool,
+}
+
+/// A site's endpoints of one service.
+#[derive(Debug)]
+pub struct RawEndpoints {
+    pub site: Place,
+    pub urls: Vec<Located<String>>,
+}
+
+/// Reads the merged table; `root` is where a missing key is reported.
+pub fn read(table: &Table, root: &Place, findings: &mut Findings) -> Raw {
+    let top = Section { path: "", table: Some(table), place: Some(root) };
+    top.unknown_keys(findings);
+    let f = findings;
+    let [intercept, scope, peer, metadata, admin, limits, timeouts, log] =
+        ["intercept", "scope", "peer", "metadata", "admin", "limits", "timeouts", "log"]
+            .map(|name| top.section(name, f));
+    Raw {
+        site: top.required("site", text, f),
+        host: top.optional("host", text, f),
+        federation: top.get("federation", text, f),
+        state_dir: top.get("state-dir", text, f).value,
+        run_dir: top.get("run-dir", text, f).value,
+        threads: top.get("threads", values::count, f),
+        profile_dirs: top.get("profile-dirs", texts, f).value,
+        mode: intercept
+            .word("mode", &[("ebpf", InterceptMode::Ebpf), ("off", InterceptMode::Off)], f)
+            .unwrap_or(InterceptMode::Ebpf),
+        cgroup: intercept.get("cgroup", text, f),
+        when_agent_down: intercept.word("when-agent-down", WHEN_DOWN, f).unwrap_or(WhenAgentDown::Pass),
+        probe_every: intercept.get("probe-every", values::duration, f),
+        scope_header: scope.get("header", text, f),
+        scope_parameter: scope.get("parameter", text, f),
+        peer: peer.table.is_some().then(|| read_peer(&peer, f)),
+        backend: {
+            metadata.optional("endpoints", texts, f);
+            metadata.word("backend", &[("embedded", ()), ("etcd", ())], f);
+            metadata.get("backend", text, f)
+        },
+        admin_socket: admin.get("socket", text, f),
+        admin_listen: admin.optional("listen", values::address, f),
+        limits: read_limits(&limits, f),
+        limits_place: limits.place.cloned(),
+        timeouts: read_timeouts(&timeouts, f),
+        log: read_log(&log, f),
+        sites: top.list("sites", f).iter().filter_map(|section| read_site(section, f)).collect(),
+        services: top.list("services", f).iter().filter_map(|section| read_service(section, f)).collect(),
+    }
+}
+
+const WHEN_DOWN: &[(&str, WhenAgentDown)] = &[("pass", WhenAgentDown::Pass), ("refuse", WhenAgentDown::Refuse)];
+
+fn read_peer(peer: &Section<'_>, f: &mut Findings) -> RawPeer {
+    RawPeer {
+        place: peer.place.cloned(),
+        listen: peer.required("listen", values::address, f),
+        ca: peer.optional("ca", text, f),
+        cert: peer.optional("cert", text, f),
+        key: peer.optional("key", text, f),
+        insecure: peer.get("insecure", values::flag, f),
+    }
+}
+
+fn read_limits(limits: &Section<'_>, f: &mut Findings) -> Limits {
+    Limits {
+        head_bytes: limits.get("head-bytes", values::size, f).value,
+        headers: limits.get("headers", values::count, f).value,
+        connections: limits.get("connections", values::count, f).value,
+        connections_per_client: limits.get("connections-per-client", values::count, f).value,
+        peer_exchanges: limits.get("peer-exchanges", values::count, f).value,
+        otherwise_spool: limits.get("otherwise-spool", values::size, f).value,
+    }
+}
+
+fn read_timeouts(timeouts: &Section<'_>, f: &mut Findings) -> Timeouts {
+    let mut get = |name| timeouts.get(name, values::duration, f).value;
+    Timeouts {
+        header_read: get("header-read"),
+        body_read: get("body-read"),
+        idle: get("idle"),
+        connect: get("connect"),
+        exchange: get("exchange"),
+        keepalive: get("keepalive"),
+        user_timeout: get("user-timeout"),
+        drain: get("drain"),
+    }
+}
+
+fn read_log(log: &Section<'_>, f: &mut Findings) -> LogConfig {
+    LogConfig {
+        level: log.get("level", text, f).value,
+        format: log
+            .word("format", &[("human", LogFormat::Human), ("json", LogFormat::Json)], f)
+            .unwrap_or(LogFormat::Human),
+    }
+}
+
+fn read_site(site: &Section<'_>, f: &mut Findings) -> Option<RawSite> {
+    let name = site.required("name", text, f);
+    let peers = site.required("peer", texts, f);
+    Some(RawSite { name: name?, peers: peers.map(|peers| peers.value).unwrap_or_default() })
+}
+
+fn read_service(service: &Section<'_>, f: &mut Findings) -> Option<RawService> {
+    let name = service.required("name", text, f);
+    let endpoints = service.required("endpoints", endpoints, f);
+    let rest = RawService {
+        name: name.clone().unwrap_or(Located { value: String::new(), place: None }),
+        kind: service.optional("type", text, f),
+        profile: service.get("profile", text, f),
+        endpoints: endpoints.map(|endpoints| endpoints.value).unwrap_or_default(),
+        when_agent_down: service.word("when-agent-down", WHEN_DOWN, f),
+        host: service
+            .word("host", &[("client", HostHeader::Client), ("own", HostHeader::Own)], f)
+            .unwrap_or(HostHeader::Client),
+        export: service.get("export", values::flag, f).value,
+        parameter: service.get("parameter", values::flag, f).value,
+    };
+    name.map(|_| rest)
+}
+
+fn text(node: &Node) -> Option<String> {
+    values::text(node).map(str::to_owned)
+}
+
+fn texts(node: &Node) -> Option<Vec<Located<String>>> {
+    let texts = values::texts(node)?;
+    Some(
+        texts
+            .into_iter()
+            .map(|(node, text)| Located { value: text.to_owned(), place: Some(node.place.clone()) })
+            .collect(),
+    )
+}
+
+fn endpoints(node: &Node) -> Option<BTreeMap<String, RawEndpoints>> {
+    let Value::Table(table) = &node.value else { return None };
+    table
+        .iter()
+        .map(|(site, entry)| Some((site.clone(), RawEndpoints { site: entry.key.clone(), urls: texts(&entry.node)? })))
+        .collect()
+}
+
+/// One table of the file, or none: then every key has its default.
+struct Section<'a> {
+    /// As in [`KEYS`]: empty, `timeouts`, `services[]`.
+    path: &'static str,
+    table: Option<&'a Table>,
+    place: Option<&'a Place>,
+}
+
+impl<'a> Section<'a> {
+    fn section(&self, name: &'static str, findings: &mut Findings) -> Section<'a> {
+        let none = Section { path: name, table: None, place: None };
+        let Some(entry) = self.table.and_then(|table| table.get(name)) else { return none };
+        let Value::Table(table) = &entry.node.value else {
+            findings.error(
+                Some(&entry.node.place),
+                format!("\"{name}\" is a table: write [{name}], not {}", entry.node.type_name()),
+            );
+            return none;
+        };
+        let section = Section { path: name, table: Some(table), place: Some(&entry.key) };
+        section.unknown_keys(findings);
+        section
+    }
+
+    fn list(&self, name: &'static str, findings: &mut Findings) -> Vec<Section<'a>> {
+        let Some(entry) = self.table.and_then(|table| table.get(name)) else { return Vec::new() };
+        let path =
+            SECTIONS.iter().find(|(path, _)| path.strip_suffix("[]") == Some(name)).map_or(name, |(path, _)| path);
+        let Value::Array(items) = &entry.node.value else {
+            findings.error(Some(&entry.key), format!("\"{name}\" is a list of tables: write [[{name}]]"));
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for item in items {
+            if let Value::Table(table) = &item.value {
+                let section = Section { path, table: Some(table), place: Some(&item.place) };
+                section.unknown_keys(findings);
+                sections.push(section);
+            } else {
+                findings
+                    .error(Some(&item.place), format!("an element of \"{name}\" is a table, not {}", item.type_name()));
+            }
+        }
+        sections
+    }
+
+    /// Reports each key that the table of keys doesn't know here.
+    fn unknown_keys(&self, findings: &mut Findings) {
+        let known: Vec<&str> = self.names().collect();
+        for (name, entry) in self.table.into_iter().flatten() {
+            if known.contains(&name.as_str()) {
+                continue;
+            }
+            let near = did_you_mean(name, known.iter().copied());
+            let hint = if near.is_empty() { elsewhere(name) } else { near };
+            findings.error(Some(&entry.key), format!("unknown key \"{name}\"{hint}"));
+        }
+    }
+
+    /// Names that may stand in this section.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let path = self.path;
+        let keys = KEYS.iter().map(|key| keys::split(key.path)).filter(move |(section, _)| *section == path);
+        let sections = SECTIONS.iter().filter(move |_| path.is_empty()).map(|(name, _)| name.trim_end_matches("[]"));
+        keys.map(|(_, name)| name).chain(sections)
+    }
+
+    fn full(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    fn entry(&self, name: &str) -> Option<&'a Entry> {
+        self.table.and_then(|table| table.get(name))
+    }
+
+    fn optional<T>(&self, name: &str, convert: fn(&Node) -> Option<T>, findings: &mut Findings) -> Option<Located<T>> {
+        let entry = self.entry(name)?;
+        let place = Some(entry.node.place.clone());
+        if let Some(value) = convert(&entry.node) {
+            return Some(Located { value, place });
+        }
+        let expected = keys::find(&self.full(name)).map_or_else(String::new, |key| key.kind.describe());
+        findings.error(place.as_ref(), format!("\"{name}\" must be {expected}; this is {}", found(&entry.node)));
+        None
+    }
+
+    fn required<T>(&self, name: &str, convert: fn(&Node) -> Option<T>, findings: &mut Findings) -> Option<Located<T>> {
+        if self.entry(name).is_none() {
+            let meaning = keys::find(&self.full(name)).map_or("", |key| key.meaning);
+            let place =
+                if self.path.is_empty() { "".to_owned() } else { format!(" in [{}]", self.path.replace("[]", "")) };
+            findings.error(self.place, format!("\"{name}\" is missing{place}. {meaning}"));
+        }
+        self.optional(name, convert, findings)
+    }
+
+    fn get<T: Default>(&self, name: &str, convert: fn(&Node) -> Option<T>, findings: &mut Findings) -> Located<T> {
+        self.optional(name, convert, findings).unwrap_or_else(|| Located {
+            value: default(&self.full(name)).as_ref().and_then(convert).unwrap_or_default(),
+            place: None,
+        })
+    }
+
+    fn word<T: Copy>(&self, name: &str, words: &[(&str, T)], findings: &mut Findings) -> Option<T> {
+        let Some(entry) = self.entry(name) else {
+            let default = default(&self.full(name))?;
+            return words.iter().find(|(word, _)| values::text(&default) == Some(word)).map(|(_, value)| *value);
+        };
+        let written = values::text(&entry.node);
+        if let Some((_, value)) = words.iter().find(|(word, _)| Some(*word) == written) {
+            return Some(*value);
+        }
+        let expected = keys::find(&self.full(name)).map_or_else(String::new, |key| key.kind.describe());
+        let near =
+            written.map(|written| did_you_mean(written, words.iter().map(|(word, _)| *word))).unwrap_or_default();
+        findings.error(Some(&entry.node.place), format!("\"{name}\" must be {expected}{near}"));
+        None
+    }
+}
+
+fn found(node: &Node) -> String {
+    match &node.value {
+        Value::Text(text) if text.chars().count() <= 40 => format!("\"{text}\""),
+        Value::Integer(number) => number.to_string(),
+        _ => node.type_name().to_owned(),
+    }
+}
+
+/// Where a key that is unknown here would be known.
+fn elsewhere(name: &str) -> String {
+    let other =
+        KEYS.iter().map(|key| keys::split(key.path)).find(|(section, key)| *key == name && !section.ends_with("[]"));
+    match other {
+        Some(("", _)) => format!(": \"{name}\" stands before the first [table]"),
+        Some((section, _)) => format!(": \"{name}\" belongs to [{section}]"),
+        None => String::new(),
+    }
+}
+
+/// The table's default as a node; nothing for keys without one.
+fn default(path: &str) -> Option<Node> {
+    let Absent::Default(text) = keys::find(path)?.absent else { return None };
+    let source = Arc::new(Source { path: "default".into(), text: format!("default = {text}") });
+    let mut table = source::parse(&source, &mut Findings::default());
+    table.remove("default").map(|entry| entry.node)
+}
+
+/// Whether `kind` takes the node; for the test that the table's defaults fit their types.
+#[cfg(test)]
+pub fn fits(kind: Kind, node: &Node) -> bool {
+    match kind {
+        Kind::Text | Kind::Path => values::text(node).is_some(),
+        Kind::Flag => values::flag(node).is_some(),
+        Kind::Count => values::count(node).is_some(),
+        Kind::Size => values::size(node).is_some(),
+        Kind::Duration => values::duration(node).is_some(),
+        Kind::Address => values::address(node).is_some(),
+        Kind::OneOf(words) => values::text(node).is_some_and(|text| words.contains(&text)),
+        Kind::Texts => values::texts(node).is_some(),
+        Kind::Endpoints => endpoints(node).is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_fits_its_key() {
+        for key in KEYS {
+            if let Absent::Default(_) = key.absent {
+                let node = default(key.path).unwrap_or_else(|| panic!("{}: the default is not TOML", key.path));
+                assert!(fits(key.kind, &node), "{}", key.path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_belongs_to_a_section_and_every_section_has_keys() {
+        for key in KEYS {
+            let (section, _) = keys::split(key.path);
+            assert!(section.is_empty() || SECTIONS.iter().any(|(name, _)| *name == section), "{}", key.path);
+        }
+        for (section, _) in SECTIONS {
+            assert!(KEYS.iter().any(|key| keys::split(key.path).0 == *section), "{section}");
+        }
+    }
+}

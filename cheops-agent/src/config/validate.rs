@@ -1,0 +1,217 @@
+//! Rules between values: each is one function, and each finding stands at the value that has to change.
+
+mod endpoints;
+mod peers;
+
+use std::collections::BTreeMap;
+
+use super::diagnostic::Findings;
+use super::raw::{Located, Raw};
+
+/// Applies every rule.
+pub fn validate(raw: &Raw, findings: &mut Findings) {
+    const RULES: &[fn(&Raw, &mut Findings)] = &[
+        names,
+        host_name,
+        duplicate_sites,
+        duplicate_services,
+        types,
+        scope_header,
+        scope_parameter,
+        cgroup,
+        limits,
+        probe,
+        backend,
+        log,
+        peers::addresses,
+        peers::security,
+        peers::needed,
+        peers::admin_listen,
+        endpoints::sites,
+        endpoints::urls,
+        endpoints::told_apart,
+        endpoints::own_site,
+        endpoints::loopback_elsewhere,
+        endpoints::not_the_agent,
+    ];
+    for rule in RULES {
+        rule(raw, findings);
+    }
+}
+
+/// Words of scope-lang that no site or service may be called (AMENDMENTS 13).
+const RESERVED: &[&str] = &["otherwise", "prime", "around"];
+
+/// Longest name of a site or service, in bytes.
+const NAME_BYTES: usize = 128;
+
+fn names(raw: &Raw, findings: &mut Findings) {
+    let sites = raw.site.iter().chain(raw.sites.iter().map(|site| &site.name)).map(|name| ("site", name));
+    let services = raw.services.iter().map(|service| ("service", &service.name));
+    let types = raw.services.iter().filter_map(|service| service.kind.as_ref()).map(|kind| ("type", kind));
+    for (what, name) in sites.chain(services).chain(types) {
+        if let Err(why) = check_name(&name.value) {
+            findings.error(name.place.as_ref(), format!("\"{}\" can't be a {what}'s name: {why}", name.value));
+        }
+    }
+}
+
+/// A name that a scope can say, quoted or not.
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("it is empty".into());
+    }
+    if name.len() > NAME_BYTES {
+        return Err(format!("it is longer than {NAME_BYTES} bytes"));
+    }
+    if name.trim() != name {
+        return Err("it begins or ends with a space".into());
+    }
+    if let Some(odd) = name.chars().find(|c| c.is_control() || "{}(),:&%|*\"".contains(*c)) {
+        return Err(format!("scopes use {odd:?} as a sign"));
+    }
+    match RESERVED.iter().find(|word| word.eq_ignore_ascii_case(name)) {
+        Some(word) => Err(format!("scopes use the word \"{word}\"")),
+        None => Ok(()),
+    }
+}
+
+/// The host's name and the federation stand in the certificate's URI (AMENDMENTS 20).
+fn host_name(raw: &Raw, findings: &mut Findings) {
+    for name in raw.host.iter().chain([&raw.federation]) {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.value.is_empty() || !name.value.chars().all(fits) {
+            findings.error(name.place.as_ref(), "only letters, digits, '-', '_' and '.' can stand here".to_owned());
+        }
+    }
+}
+
+fn duplicate_sites(raw: &Raw, findings: &mut Findings) {
+    duplicates("site", raw.sites.iter().map(|site| &site.name), findings);
+}
+
+fn duplicate_services(raw: &Raw, findings: &mut Findings) {
+    duplicates("service", raw.services.iter().map(|service| &service.name), findings);
+}
+
+fn duplicates<'a>(what: &str, names: impl Iterator<Item = &'a Located<String>>, findings: &mut Findings) {
+    let mut seen = BTreeMap::new();
+    for name in names {
+        let line = name.place.as_ref().map_or(0, |place| place.line_column().0);
+        if let Some((first, exact)) = seen.insert(name.value.to_lowercase(), (line, &name.value)) {
+            let message = format!("{what} \"{}\" stands in line {first} already", name.value);
+            if *exact == name.value {
+                findings.error(name.place.as_ref(), message);
+            } else {
+                findings.warn(
+                    name.place.as_ref(),
+                    format!("{message}, but for the case of its letters: scopes must write it exactly"),
+                );
+            }
+        }
+    }
+}
+
+/// A scope names a service by its type too, if that is unambiguous.
+fn types(raw: &Raw, findings: &mut Findings) {
+    let mut seen = BTreeMap::new();
+    for service in &raw.services {
+        let Some(kind) = &service.kind else { continue };
+        if let Some(other) = seen.insert(kind.value.as_str(), &service.name.value) {
+            findings.warn(
+                kind.place.as_ref(),
+                format!("type \"{}\" is {other}'s too: scopes can't name a service by it", kind.value),
+            );
+        }
+        if let Some(other) =
+            raw.services.iter().find(|other| other.name.value == kind.value && other.name.value != service.name.value)
+        {
+            findings
+                .warn(kind.place.as_ref(), format!("\"{}\" is also a service's name, which wins", other.name.value));
+        }
+    }
+}
+
+/// Fields that mean something else already (RFC 9110, 9112): cutting them out would break the message.
+const TAKEN_FIELDS: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "authorization",
+    "content-type",
+    "date",
+    "cookie",
+];
+
+fn scope_header(raw: &Raw, findings: &mut Findings) {
+    let header = &raw.scope_header;
+    if ::http::HeaderName::from_bytes(header.value.as_bytes()).is_err() {
+        findings.error(header.place.as_ref(), format!("\"{}\" is not a header's name", header.value));
+    } else if TAKEN_FIELDS.contains(&header.value.to_lowercase().as_str()) {
+        findings.error(header.place.as_ref(), format!("\"{}\" means something else in HTTP already", header.value));
+    }
+}
+
+fn scope_parameter(raw: &Raw, findings: &mut Findings) {
+    let parameter = &raw.scope_parameter;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+    if parameter.value.is_empty() || !parameter.value.chars().all(fits) {
+        findings.error(
+            parameter.place.as_ref(),
+            "a query parameter's name here is letters, digits, '-', '_', '.' or '~'".to_owned(),
+        );
+    }
+}
+
+fn cgroup(raw: &Raw, findings: &mut Findings) {
+    if raw.cgroup.value != "auto" && !raw.cgroup.value.starts_with('/') {
+        findings.error(raw.cgroup.place.as_ref(), "\"cgroup\" must be \"auto\" or a cgroup's absolute path".to_owned());
+    }
+}
+
+fn limits(raw: &Raw, findings: &mut Findings) {
+    let limits = &raw.limits;
+    let ranges = [
+        ("head-bytes", limits.head_bytes, 1024, 16 << 20),
+        ("headers", limits.headers, 8, 10_000),
+        ("connections", limits.connections, 1, 1 << 20),
+        ("connections-per-client", limits.connections_per_client, 1, 1 << 20),
+        ("peer-exchanges", limits.peer_exchanges, 1, 1 << 20),
+        ("otherwise-spool", limits.otherwise_spool, 0, 1 << 30),
+    ];
+    for (name, value, least, most) in ranges {
+        if !(least..=most).contains(&value) {
+            findings
+                .error(raw.limits_place.as_ref(), format!("\"{name}\" must be from {least} to {most}; it is {value}"));
+        }
+    }
+    if raw.threads.value > 1024 {
+        findings.error(raw.threads.place.as_ref(), "\"threads\" must be at most 1024".to_owned());
+    }
+}
+
+fn probe(raw: &Raw, findings: &mut Findings) {
+    if raw.probe_every.value < std::time::Duration::from_secs(1) {
+        findings.error(raw.probe_every.place.as_ref(), "\"probe-every\" must be at least \"1s\"".to_owned());
+    }
+}
+
+fn backend(raw: &Raw, findings: &mut Findings) {
+    if raw.backend.value == "etcd" {
+        findings.error(
+            raw.backend.place.as_ref(),
+            "this version knows sites from its files only: write \"embedded\"".to_owned(),
+        );
+    }
+}
+
+fn log(raw: &Raw, findings: &mut Findings) {
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&raw.log.level) {
+        findings.error(None, format!("log.level \"{}\" can't be read: {error}", raw.log.level));
+    }
+}
