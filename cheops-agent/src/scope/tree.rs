@@ -42,7 +42,8 @@ pub enum Item {
     Bare(Expr),
 }
 
-/// Where a service is served.
+/// Where a service is served. The parts of an operator never have the same operator themselves: `A & (B & C)` is
+/// `A & B & C`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expr {
     Site(Name),
@@ -59,4 +60,65 @@ pub enum Expr {
     Cross(Vec<Expr>),
     /// `A || B`: at least two.
     Otherwise(Vec<Expr>),
+}
+
+impl Expr {
+    /// `A & B & …`, of at least one part.
+    pub fn replicate(parts: Vec<Expr>) -> Self {
+        Self::join(parts, Self::Replicate, |part| if let Self::Replicate(inner) = part { Ok(inner) } else { Err(part) })
+    }
+
+    /// `A % B % …`, of at least one part.
+    pub fn cross(parts: Vec<Expr>) -> Self {
+        Self::join(parts, Self::Cross, |part| if let Self::Cross(inner) = part { Ok(inner) } else { Err(part) })
+    }
+
+    /// `A || B || …`, of at least one part.
+    pub fn otherwise(parts: Vec<Expr>) -> Self {
+        Self::join(parts, Self::Otherwise, |part| if let Self::Otherwise(inner) = part { Ok(inner) } else { Err(part) })
+    }
+
+    fn join(parts: Vec<Expr>, make: fn(Vec<Expr>) -> Self, same: fn(Expr) -> Result<Vec<Expr>, Expr>) -> Self {
+        let mut flat = Vec::with_capacity(parts.len());
+        for part in parts {
+            match same(part) {
+                Ok(inner) => flat.extend(inner),
+                Err(part) => flat.push(part),
+            }
+        }
+        match flat.pop() {
+            Some(only) if flat.is_empty() => only,
+            Some(last) => {
+                flat.push(last);
+                make(flat)
+            }
+            None => make(flat),
+        }
+    }
+
+    /// The operands of an operator; none for a site, `around` and `*`.
+    pub fn parts(&self) -> &[Expr] {
+        match self {
+            Self::Replicate(parts) | Self::Cross(parts) | Self::Otherwise(parts) => parts,
+            Self::Site(_) | Self::Around { .. } | Self::All(_) => &[],
+        }
+    }
+
+    /// Whether `%` stands in it.
+    pub fn crosses(&self) -> bool {
+        matches!(self, Self::Cross(_)) || self.parts().iter().any(Self::crosses)
+    }
+
+    /// From its first name's start to its last name's end.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Site(name) | Self::Around { site: name, .. } => name.span,
+            Self::All(span) => *span,
+            _ => {
+                let first = self.parts().first().map(Self::span).unwrap_or_default();
+                let last = self.parts().last().map_or(first, Self::span);
+                Span { start: first.start, end: last.end }
+            }
+        }
+    }
 }
