@@ -1,0 +1,214 @@
+//! One exchange: a request from a client to a service, and its answers back (RFC 9112, 9.3), both at once.
+//!
+//! The two ends may be any streams: a TCP connection, a stream of a peer. Bytes go on as they came; the answer's head may
+//! be judged and replaced. Each direction reads only when what it read before is written (back-pressure), answers may come
+//! before the request is whole, and what the client pipelines meanwhile stays pending.
+
+mod relay;
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::wire::Wire;
+use crate::config::{Limits, Timeouts};
+use crate::http::{AnswerHead, FramingError, RequestHead};
+
+/// What goes to the service.
+#[derive(Debug)]
+pub struct Sending<'a> {
+    pub request: &'a RequestHead,
+    /// The head as it goes on: the request's own bytes, without the scope, or with another target.
+    pub head: Bytes,
+    /// Keeps the body so that it can be sent again elsewhere.
+    pub kept: Option<&'a mut Kept>,
+}
+
+/// What is done with the answer.
+pub struct Answering<'a> {
+    /// Looks at the final answer's head before a byte of it reaches the client.
+    pub judge: Option<&'a mut (dyn FnMut(&AnswerHead) -> Judged + Send)>,
+    /// From the last byte sent to the answer's first byte; `None` waits without limit.
+    pub begin_within: Option<Duration>,
+}
+
+impl Answering<'_> {
+    /// Every answer goes to the client as it is, whenever it comes.
+    pub const AS_IT_IS: Answering<'static> = Answering { judge: None, begin_within: None };
+}
+
+/// What becomes of a final answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judged {
+    AsItIs,
+    /// This head instead of its own, with the same framing.
+    Instead(Bytes),
+    /// The client must not see it: the exchange ends with [`Cause::Declined`].
+    Decline,
+}
+
+/// A request's body as it was sent, up to a limit.
+#[derive(Debug)]
+pub struct Kept {
+    bytes: BytesMut,
+    limit: usize,
+    overflowed: bool,
+}
+
+impl Kept {
+    /// Keeps at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { bytes: BytesMut::new(), limit, overflowed: false }
+    }
+
+    /// Whether the body was longer than the limit: it can't be sent again.
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// Puts the body back before what is pending at the client, so that the next exchange sends it from its start.
+    /// False when it can't, as too much was sent.
+    pub fn give_back<C>(&mut self, client: &mut Wire<C>) -> bool {
+        if self.overflowed {
+            return false;
+        }
+        let mut whole = std::mem::take(&mut self.bytes);
+        whole.extend_from_slice(&client.pending);
+        client.pending = whole;
+        true
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.overflowed |= self.bytes.len() + bytes.len() > self.limit;
+        if self.overflowed {
+            self.bytes = BytesMut::new();
+        } else {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// What a stranger may make last or grow in one exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes of an answer's head.
+    pub head_bytes: usize,
+    /// Fields of an answer's head.
+    pub fields: usize,
+    /// From the first byte of an answer's head to its last.
+    pub header_read: Duration,
+    /// Between two pieces of a request's body. An answer's body may pause: watches do.
+    pub body_read: Duration,
+}
+
+impl Bounds {
+    pub fn new(limits: &Limits, timeouts: &Timeouts) -> Self {
+        Self {
+            head_bytes: limits.head_bytes,
+            fields: limits.headers,
+            header_read: timeouts.header_read,
+            body_read: timeouts.body_read,
+        }
+    }
+}
+
+/// An exchange whose final answer reached the client whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The final answer's.
+    pub status: u16,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the final answer's body.
+    pub bytes_out: u64,
+    pub next: Next,
+}
+
+/// What may follow on the two connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another request.
+    Request,
+    /// Nothing: one end said so, or the messages' ends aren't known any more.
+    End,
+    /// Both ends have left HTTP (101, or 2xx to CONNECT): what is pending and what comes is passed on.
+    Tunnel,
+}
+
+/// The end at which an exchange failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Client,
+    Service,
+}
+
+/// How far a failed exchange got, by what the service and the client may have seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reached {
+    /// No byte of the request left: nothing can have happened at the service.
+    Nothing,
+    /// Some of the request left; the client has seen nothing of a final answer.
+    Sent,
+    /// The client has seen some of the final answer.
+    AnswerBegun,
+}
+
+/// Why an exchange failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A message that is not well-formed.
+    #[error("{0}")]
+    Framing(#[from] FramingError),
+    /// The connection ended inside a message, or before the answer.
+    #[error("the connection was closed")]
+    Closed,
+    /// The end did nothing for this long.
+    #[error("nothing came for {} s", .0.as_secs_f64())]
+    Timeout(Duration),
+    /// The answer, with this status, was declined by its judge.
+    #[error("the answer {0} was declined")]
+    Declined(u16),
+}
+
+/// A failed exchange. Both connections are unusable after it, except that a client which has seen nothing can still get
+/// another answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{side:?} ({reached:?}): {cause}")]
+pub struct ExchangeError {
+    pub side: Side,
+    pub reached: Reached,
+    pub cause: Cause,
+    /// Whether the request's body was taken from the client whole, so that another answer may leave its connection open.
+    pub body_taken: bool,
+}
+
+/// Runs one exchange: `sending` to the service, with the body that is pending at the client or still comes, and what
+/// comes back to the client.
+///
+/// A client that ends its side after its last request has that told to the service at once. A service that ends before
+/// it answered is an error of the service; nothing is made up for it here.
+///
+/// # Errors
+/// At whichever end the exchange can't go on. Nothing was written to the client unless the error says
+/// [`Reached::AnswerBegun`], interim answers apart.
+pub async fn exchange<C, S>(
+    client: &mut Wire<C>,
+    service: &mut Wire<S>,
+    sending: Sending<'_>,
+    answering: Answering<'_>,
+    bounds: Bounds,
+) -> Result<Finished, ExchangeError>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut relay = relay::Relay::new(client, service, sending, answering, bounds);
+    std::future::poll_fn(|cx| relay.poll(cx)).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! A stream with the bytes that were read from it and are not yet used.
+
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+/// A connection's buffer to begin with, and while it is idle. Bytes.
+pub const SMALL: usize = 4 * 1024;
+/// A buffer never grows beyond this while bodies stream. Bytes.
+pub const LARGE: usize = 64 * 1024;
+
+/// One end of an exchange.
+#[derive(Debug)]
+pub struct Wire<S> {
+    pub stream: S,
+    /// Read, and not yet used.
+    pub pending: BytesMut,
+    /// How much the next read asks for.
+    want: usize,
+    ended: bool,
+    shut: bool,
+}
+
+impl<S> Wire<S> {
+    pub fn new(stream: S) -> Self {
+        Self::with_pending(stream, BytesMut::new())
+    }
+
+    /// A stream of which some bytes were read before.
+    pub fn with_pending(stream: S, pending: BytesMut) -> Self {
+        Self { stream, pending, want: SMALL, ended: false, shut: false }
+    }
+
+    /// Whether the other end has sent its last byte, and it was read.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether nothing is written any more.
+    pub fn is_shut(&self) -> bool {
+        self.shut
+    }
+
+    /// Gives a grown buffer back while nothing is pending.
+    pub fn rest(&mut self) {
+        if self.pending.is_empty() && self.want > SMALL {
+            self.pending = BytesMut::new();
+            self.want = SMALL;
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Reads once, behind what is pending. 0 bytes: the other end has ended.
+    ///
+    /// # Errors
+    /// The stream's own.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.pending.capacity() - self.pending.len() < self.want / 4 {
+            self.pending.reserve(self.want);
+        }
+        let room = self.pending.capacity() - self.pending.len();
+        let read = ready!(pin!(self.stream.read_buf(&mut self.pending)).poll(cx))?;
+        self.ended = read == 0;
+        if read == room {
+            self.want = (self.want * 2).min(LARGE);
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// [`poll_fill`](Self::poll_fill), awaited.
+    ///
+    /// # Errors
+    /// The stream's own.
+    pub async fn fill(&mut self) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    /// Writes `head`, then the first `ready` bytes of `from`, in as few writes as the stream takes, and takes what was
+    /// written off them. `Ready` when both are gone.
+    ///
+    /// # Errors
+    /// The stream's own.
+    pub fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut Bytes,
+        from: &mut BytesMut,
+        ready: &mut usize,
+    ) -> Poll<io::Result<()>> {
+        while head.has_remaining() || *ready > 0 {
+            let body = from.get(..*ready).unwrap_or_default();
+            let stream = Pin::new(&mut self.stream);
+            let written = match (head.is_empty(), body.is_empty()) {
+                (false, false) if stream.is_write_vectored() => {
+                    ready!(stream.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)]))?
+                }
+                (false, _) => ready!(stream.poll_write(cx, head))?,
+                (true, _) => ready!(stream.poll_write(cx, body))?,
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = written.min(head.len());
+            head.advance(of_head);
+            from.advance(written - of_head);
+            *ready -= written - of_head;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all of `bytes` and flushes.
+    ///
+    /// # Errors
+    /// The stream's own.
+    pub async fn send(&mut self, mut bytes: Bytes) -> io::Result<()> {
+        let mut nothing = BytesMut::new();
+        std::future::poll_fn(|cx| self.poll_send(cx, &mut bytes, &mut nothing, &mut 0)).await?;
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Lets go what the stream may hold back.
+    ///
+    /// # Errors
+    /// The stream's own.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Tells the other end that nothing more comes; it may go on sending. Only the first call does something.
+    ///
+    /// # Errors
+    /// The stream's own.
+    pub fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.shut {
+            let result = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+            self.shut = true;
+            result?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// [`poll_shut`](Self::poll_shut), awaited.
+    ///
+    /// # Errors
+    /// The stream's own.
+    pub async fn shut(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_shut(cx)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn buffers_grow_while_reads_fill_them_and_are_given_back() {
+        let (mut far, near) = tokio::io::duplex(1 << 20);
+        let mut wire = Wire::new(near);
+        far.write_all(&vec![7; 1 << 20]).await.expect("room");
+        let mut read = 0;
+        while read < 1 << 20 {
+            read += wire.fill().await.expect("bytes");
+            wire.pending.clear();
+        }
+        assert_eq!(wire.want, LARGE);
+        wire.rest();
+        assert_eq!((wire.want, wire.pending.capacity()), (SMALL, 0));
+    }
+
+    #[tokio::test]
+    async fn head_and_body_are_sent_in_order_and_taken_off() {
+        let (far, near) = tokio::io::duplex(3);
+        let mut wire = Wire::new(near);
+        let (mut head, mut from, mut ready) = (Bytes::from_static(b"head"), BytesMut::from(&b"bodyrest"[..]), 4);
+        let mut far = Wire::new(far);
+        let sending = std::future::poll_fn(|cx| wire.poll_send(cx, &mut head, &mut from, &mut ready));
+        let reading = async {
+            while far.pending.len() < 8 {
+                far.fill().await.expect("bytes");
+            }
+        };
+        let (sent, ()) = tokio::join!(sending, reading);
+        sent.expect("sent");
+        assert_eq!((&far.pending[..], &from[..]), (&b"headbody"[..], &b"rest"[..]));
+    }
+}
