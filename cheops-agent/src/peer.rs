@@ -1,1 +1,45 @@
-//! peer
+//! Agent to agent: HTTP/2 over mutual TLS, one stream per exchange (AMENDMENTS of the design: 17, 18, 20).
+//!
+//! A request goes to another site as one `POST /cheops/v1/exchange`. What the stream's DATA carries, both ways, is the
+//! HTTP/1.1 message byte for byte: HTTP/2 itself would lose the case and the order of fields, the reason phrase and the
+//! framing. What the other agent must know besides stands in the [`Envelope`]; how it ended, in the [`Outcome`].
+//!
+//! `trust` says who may talk, `envelope` what is said, `stream` makes a byte stream of an HTTP/2 stream, `client` and
+//! `server` are the two ends, `liveness` looks after the peers. This room knows nothing of what is done with a request:
+//! the server hands it to whoever implements [`Serve`].
+
+pub mod client;
+pub mod counters;
+pub mod envelope;
+pub mod error;
+pub mod liveness;
+mod pulse;
+pub mod server;
+pub mod stream;
+pub mod trust;
+
+pub use client::{Client, Hello};
+pub use counters::{Count, Counters};
+pub use envelope::{Envelope, Hop, Outcome};
+pub use error::{PeerError, Refusal};
+pub use liveness::{Liveness, PeerState, PeerStatus};
+pub use server::{Call, Serve, Server};
+pub use stream::{PeerStream, ServerStream};
+pub use trust::{PeerIdentity, Security, TrustError};
+
+/// Bytes of one stream that may be on their way to a reader that doesn't read: the memory that one exchange can hold
+/// here, and with the round-trip time the most that one exchange can carry (1 MiB at 50 ms: 20 MiB/s).
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The largest window that HTTP/2 has (RFC 9113, 6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+/// Bytes of a request's or answer's HTTP/2 header list; the envelope is all that stands there.
+const HEADER_LIST: u32 = 32 * 1024;
+/// Where exchanges are posted.
+const EXCHANGE_PATH: &str = "/cheops/v1/exchange";
+/// Where peers say who they are.
+const HELLO_PATH: &str = "/cheops/v1/hello";
+
+/// The window of a whole connection: wide enough that `streams` exchanges whose readers stand still can't stop another.
+fn connection_window(streams: u32) -> u32 {
+    STREAM_WINDOW.saturating_mul(streams.max(1)).min(LARGEST_WINDOW)
+}

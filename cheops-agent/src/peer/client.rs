@@ -1,0 +1,197 @@
+//! The asking end: one HTTP/2 connection to each agent of each other site, kept, and made again when it breaks.
+
+mod dial;
+mod link;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::ResponseFuture;
+use http::{HeaderMap, Method, Request};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::link::Link;
+pub(super) use self::link::OpenExchange;
+use super::counters::Counters;
+use super::envelope::{Envelope, Outcome};
+use super::error::{PeerError, Refusal};
+use super::stream::PeerStream;
+use super::trust::Security;
+use super::{EXCHANGE_PATH, HELLO_PATH};
+use crate::http::Code;
+use crate::metadata::Site;
+use crate::names::{HostName, SiteName};
+
+/// A `hello` is a few hundred bytes.
+const HELLO_BYTES: usize = 4096;
+
+/// Times and limits of the asking end.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLimits {
+    /// Making a connection, with its handshakes.
+    pub connect: Duration,
+    /// Exchanges that may be open to one agent: sizes the connection's window.
+    pub exchanges: u32,
+    /// TCP keepalive's idle time, and `TCP_USER_TIMEOUT`.
+    pub keepalive: Duration,
+    pub user_timeout: Duration,
+}
+
+/// What a peer's agent says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub site: SiteName,
+    pub host: HostName,
+    pub version: String,
+}
+
+/// The links to all peers. Shared; [`Client::close`] ends what it has started.
+pub struct Client {
+    pub(super) security: ArcSwap<Security>,
+    limits: ClientLimits,
+    counters: Arc<Counters>,
+    links: Mutex<HashMap<(SiteName, String), Arc<Link>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Client {
+    /// No connection is made before it is needed.
+    pub fn new(security: Security, limits: ClientLimits, counters: Arc<Counters>) -> Self {
+        Self {
+            security: ArcSwap::from_pointee(security),
+            limits,
+            counters,
+            links: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Uses other certificates from the next connection on.
+    pub fn replace_security(&self, security: Security) {
+        self.security.store(Arc::new(security));
+    }
+
+    /// Opens an exchange with the first of the site's agents that can be reached before `deadline`. No byte of the
+    /// request is sent here, so every error's outcome is `not-sent`.
+    pub async fn open(&self, site: &Site, envelope: &Envelope, deadline: Instant) -> Result<PeerStream, PeerError> {
+        let headers = envelope.to_headers().map_err(|error| PeerError::Refused {
+            site: site.name.clone(),
+            refusal: Refusal::not_sent(Code::Internal, error.to_string()),
+        })?;
+        let mut reasons = Vec::new();
+        for address in &site.peers {
+            let link = self.link(&site.name, address);
+            match timeout_at(deadline, self.start(&link, request(Method::POST, EXCHANGE_PATH, headers.clone()), false))
+                .await
+            {
+                Err(_) => return Err(PeerError::Timeout { site: site.name.clone(), outcome: Outcome::NotSent }),
+                Ok(Ok(Started { answer, send, open })) => {
+                    return Ok(PeerStream::new(site.name.clone(), answer, send, open));
+                }
+                Ok(Err(reason)) => reasons.push(format!("{address}: {reason}")),
+            }
+        }
+        if reasons.is_empty() {
+            reasons.push("no agent of it is known".to_owned());
+        }
+        Err(PeerError::Unreachable { site: site.name.clone(), reason: reasons.join("; ") })
+    }
+
+    /// Asks the agent at `address` who it is: proves that it lives, over the same link as exchanges go.
+    pub async fn hello(&self, site: &SiteName, address: &str, deadline: Instant) -> Result<Hello, PeerError> {
+        let unreachable = |reason: String| PeerError::Unreachable { site: site.clone(), reason };
+        let asked = async {
+            let link = self.link(site, address);
+            let started = self.start(&link, request(Method::GET, HELLO_PATH, HeaderMap::new()), true).await?;
+            let mut body = started.answer.await.map_err(|error| error.to_string())?.into_body();
+            let mut whole = Vec::new();
+            while let Some(data) = body.data().await {
+                let data = data.map_err(|error| error.to_string())?;
+                if whole.len() + data.len() > HELLO_BYTES {
+                    return Err("its hello is too long".to_owned());
+                }
+                whole.extend_from_slice(&data);
+                body.flow_control().release_capacity(data.len()).map_err(|error| error.to_string())?;
+            }
+            serde_json::from_slice::<Hello>(&whole).map_err(|_| "its hello is not readable".to_owned())
+        };
+        let hello = match timeout_at(deadline, asked).await {
+            Err(_) => return Err(PeerError::Timeout { site: site.clone(), outcome: Outcome::NotSent }),
+            Ok(hello) => hello.map_err(unreachable)?,
+        };
+        match hello.site == *site {
+            true => Ok(hello),
+            false => Err(unreachable(format!("{address} is an agent of {}", hello.site))),
+        }
+    }
+
+    /// Ends all links and waits for their tasks.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Forgets links to agents that `wanted` doesn't name.
+    pub fn retain(&self, wanted: impl Fn(&SiteName, &str) -> bool) {
+        self.lock().retain(|(site, address), link| {
+            let keep = wanted(site, address);
+            if !keep {
+                link.close();
+            }
+            keep
+        });
+    }
+
+    /// The links' addresses and what is wrong with each that is down.
+    pub fn links(&self) -> Vec<(SiteName, String, Option<String>)> {
+        let links = self.lock();
+        links.iter().map(|((site, address), link)| (site.clone(), address.clone(), link.trouble())).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(SiteName, String), Arc<Link>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn link(&self, site: &SiteName, address: &str) -> Arc<Link> {
+        let key = (site.clone(), address.to_owned());
+        let new = || Arc::new(Link::new(site.clone(), address.to_owned(), self.stop.child_token()));
+        self.lock().entry(key).or_insert_with(new).clone()
+    }
+
+    /// Starts a request over the link, which is made first if it isn't there. An error means that nothing was sent.
+    async fn start(&self, link: &Arc<Link>, request: Request<()>, end: bool) -> Result<Started, String> {
+        let (sender, open) = link.sender(self).await?;
+        let mut sender = sender.ready().await.map_err(|error| error.to_string())?;
+        let (answer, send) = sender.send_request(request, end).map_err(|error| error.to_string())?;
+        Ok(Started { answer, send, open })
+    }
+}
+
+/// A request that was handed to HTTP/2.
+struct Started {
+    answer: ResponseFuture,
+    send: SendStream<Bytes>,
+    open: OpenExchange,
+}
+
+fn request(method: Method, path: &'static str, headers: HeaderMap) -> Request<()> {
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(http::uri::Scheme::HTTPS);
+    uri.authority = Some(http::uri::Authority::from_static("cheops"));
+    uri.path_and_query = Some(http::uri::PathAndQuery::from_static(path));
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = http::Uri::from_parts(uri).unwrap_or_default();
+    *request.headers_mut() = headers;
+    request
+}

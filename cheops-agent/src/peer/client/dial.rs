@@ -1,0 +1,112 @@
+//! Making a link: TCP, TLS, HTTP/2, and one PING there and back, so that a peer that refuses this agent's certificate
+//! (TLS 1.3 tells so only after the handshake) is known before the first request is handed over.
+
+use std::io;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Ping, PingPong};
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, OtherError};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::ClientLimits;
+use crate::names::SiteName;
+use crate::peer::trust::{Security, client_config};
+use crate::peer::{HEADER_LIST, STREAM_WINDOW, connection_window};
+
+/// A link that was made.
+pub(super) struct Dialled {
+    pub(super) sender: SendRequest<Bytes>,
+    /// Must be polled for anything to move.
+    pub(super) connection: Pin<Box<dyn Future<Output = Result<(), h2::Error>> + Send>>,
+    pub(super) ping_pong: Option<PingPong>,
+}
+
+/// Why no link could be made. Nothing of a request was sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("{0}")]
+    Connect(io::Error),
+    #[error("TLS: {0}")]
+    Tls(String),
+    #[error("it doesn't speak HTTP/2")]
+    NotHttp2,
+    #[error("HTTP/2: {0}")]
+    Http2(h2::Error),
+    #[error("TLS: {0}")]
+    Config(#[from] rustls::Error),
+}
+
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+pub(super) async fn dial(
+    site: &SiteName,
+    address: &str,
+    security: &Security,
+    limits: &ClientLimits,
+) -> Result<Dialled, DialError> {
+    let tcp = TcpStream::connect(address).await.map_err(DialError::Connect)?;
+    set_options(&tcp, limits).map_err(DialError::Connect)?;
+    let transport: Box<dyn Transport> = match security {
+        Security::Insecure => Box::new(tcp),
+        Security::Tls(trust) => {
+            let name = ServerName::IpAddress(tcp.peer_addr().map_err(DialError::Connect)?.ip().into());
+            let connector = TlsConnector::from(client_config(trust, site)?);
+            let tls = connector.connect(name, tcp).await.map_err(|error| DialError::Tls(tls_reason(&error)))?;
+            if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+                return Err(DialError::NotHttp2);
+            }
+            Box::new(tls)
+        }
+    };
+    http2(transport, limits).await
+}
+
+async fn http2(transport: Box<dyn Transport>, limits: &ClientLimits) -> Result<Dialled, DialError> {
+    let handshake = h2::client::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(connection_window(limits.exchanges))
+        .max_header_list_size(HEADER_LIST)
+        .enable_push(false)
+        .handshake::<_, Bytes>(transport);
+    let (sender, mut connection) = handshake.await.map_err(DialError::Http2)?;
+    let mut ping_pong = connection.ping_pong();
+    let mut connection: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
+    if let Some(ping_pong) = &mut ping_pong {
+        tokio::select! {
+            pong = ping_pong.ping(Ping::opaque()) => { pong.map_err(DialError::Http2)?; }
+            ended = &mut connection => return Err(ended.err().map_or(DialError::NotHttp2, http2_reason)),
+        }
+    }
+    Ok(Dialled { sender, connection, ping_pong })
+}
+
+fn set_options(tcp: &TcpStream, limits: &ClientLimits) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let socket = SockRef::from(tcp);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(limits.keepalive))?;
+    socket.set_tcp_user_timeout(Some(limits.user_timeout))
+}
+
+/// A TLS alert that comes after the handshake is found inside an HTTP/2 error.
+fn http2_reason(error: h2::Error) -> DialError {
+    match error.get_io() {
+        Some(inner) => DialError::Tls(tls_reason(inner)),
+        None => DialError::Http2(error),
+    }
+}
+
+/// rustls prints errors of a verifier of our own by their structure; people want their words.
+fn tls_reason(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(ours)))) => ours.to_string(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,286 @@
+//! What an agent tells another about a request, beside the request itself: header fields of the HTTP/2 stream.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::error::Refusal;
+use crate::http::Code;
+use crate::names::{HostName, ServiceName, SiteName};
+
+const SITE: HeaderName = HeaderName::from_static("cheops-site");
+const SERVICE: HeaderName = HeaderName::from_static("cheops-service");
+const SCOPE: HeaderName = HeaderName::from_static("cheops-scope");
+const ENTRY: HeaderName = HeaderName::from_static("cheops-entry");
+const HOPS: HeaderName = HeaderName::from_static("cheops-hops");
+const REQUEST: HeaderName = HeaderName::from_static("cheops-request");
+const LINKS: HeaderName = HeaderName::from_static("cheops-links");
+const DEADLINE: HeaderName = HeaderName::from_static("cheops-deadline-ms");
+const CLIENT: HeaderName = HeaderName::from_static("cheops-client");
+const DECIDED: HeaderName = HeaderName::from_static("cheops-decided");
+const OUTCOME: HeaderName = HeaderName::from_static("cheops-outcome");
+const CODE: HeaderName = HeaderName::from_static("cheops-code");
+const DETAIL: HeaderName = HeaderName::from_static("cheops-detail");
+
+/// A scope is at most 4 KiB; its completed form binds every service.
+const SCOPE_BYTES: usize = 16 * 1024;
+/// Sites and hosts that a request may pass.
+pub const MAX_HOPS: usize = 8;
+const MAX_LINKS: usize = 16;
+const LINK_BYTES: usize = 512;
+const NAME_BYTES: usize = 256;
+const REQUEST_BYTES: usize = 128;
+const DETAIL_BYTES: usize = 1024;
+
+/// Everything but RFC 3986's unreserved characters: names may hold any other.
+pub(super) const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// How far a request got at a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// No byte of it reached the service. Another site may be tried.
+    NotSent,
+    /// The service may have seen it, and did not answer whole.
+    Sent,
+    /// The service's answer came, whole.
+    Answered,
+}
+
+impl Outcome {
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSent => "not-sent",
+            Self::Sent => "sent",
+            Self::Answered => "answered",
+        }
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        [Self::NotSent, Self::Sent, Self::Answered].into_iter().find(|outcome| outcome.as_str().as_bytes() == text)
+    }
+}
+
+/// An agent that a request has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    pub site: SiteName,
+    pub host: HostName,
+}
+
+/// What an agent tells another about a request. The names of the fields on the wire are in this file only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The site that shall serve the request: the receiver's own, or the receiver refuses.
+    pub site: SiteName,
+    /// The service that shall get the request.
+    pub service: ServiceName,
+    /// The completed scope: JSON normal form with `default`.
+    pub scope: Option<String>,
+    /// The entry site.
+    pub entry: SiteName,
+    /// The agents that the request has passed, the sender last.
+    pub hops: Vec<Hop>,
+    /// `X-Cheops-Request`.
+    pub request: String,
+    /// Correlation ids by which calls below this request are linked to it: name and value.
+    pub links: Vec<(String, String)>,
+    /// What is left of the time until the answer must begin.
+    pub deadline: Option<Duration>,
+    /// The client, for the tap.
+    pub client: Option<SocketAddr>,
+    /// The decision is taken: the receiver dials the service and asks no further.
+    pub decided: bool,
+}
+
+/// Why an envelope is refused. Nothing of its request was used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    #[error("{0} is missing")]
+    Missing(HeaderName),
+    #[error("{0} stands more than once")]
+    Twice(HeaderName),
+    #[error("{0} is too long, or has too many parts")]
+    TooLong(HeaderName),
+    #[error("{0} is malformed")]
+    Malformed(HeaderName),
+}
+
+impl Envelope {
+    /// The envelope as header fields. A value that can't be one is an error, never sent altered.
+    pub fn to_headers(&self) -> Result<HeaderMap, EnvelopeError> {
+        let mut headers = HeaderMap::with_capacity(12);
+        put(&mut headers, SITE, encode(self.site.as_str()))?;
+        put(&mut headers, SERVICE, encode(self.service.as_str()))?;
+        put(&mut headers, ENTRY, encode(self.entry.as_str()))?;
+        put(&mut headers, HOPS, write_hops(&self.hops))?;
+        put(&mut headers, REQUEST, self.request.clone())?;
+        if let Some(scope) = &self.scope {
+            put(&mut headers, SCOPE, scope.clone())?;
+        }
+        if !self.links.is_empty() {
+            put(&mut headers, LINKS, write_links(&self.links))?;
+        }
+        if let Some(deadline) = self.deadline {
+            put(&mut headers, DEADLINE, deadline.as_millis().to_string())?;
+        }
+        if let Some(client) = self.client {
+            put(&mut headers, CLIENT, client.to_string())?;
+        }
+        if self.decided {
+            put(&mut headers, DECIDED, "1".to_owned())?;
+        }
+        Ok(headers)
+    }
+
+    /// The envelope of `headers`; fields that this version doesn't know are left alone.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, EnvelopeError> {
+        let request = required(headers, REQUEST, REQUEST_BYTES)?;
+        if request.is_empty() || !request.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(EnvelopeError::Malformed(REQUEST));
+        }
+        Ok(Self {
+            site: required_name(headers, SITE)?.into(),
+            service: required_name(headers, SERVICE)?.into(),
+            scope: optional(headers, SCOPE, SCOPE_BYTES)?.map(str::to_owned),
+            entry: required_name(headers, ENTRY)?.into(),
+            hops: read_hops(required(headers, HOPS, MAX_HOPS * 2 * 3 * NAME_BYTES)?)?,
+            request: request.to_owned(),
+            links: optional(headers, LINKS, MAX_LINKS * 3 * LINK_BYTES)?.map_or(Ok(Vec::new()), read_links)?,
+            deadline: parsed(headers, DEADLINE)?.map(Duration::from_millis),
+            client: parsed(headers, CLIENT)?,
+            decided: match optional(headers, DECIDED, 1)? {
+                None => false,
+                Some("1") => true,
+                Some(_) => return Err(EnvelopeError::Malformed(DECIDED)),
+            },
+        })
+    }
+
+    /// Whether the request has passed `site`'s `host` already.
+    pub fn has_passed(&self, site: &SiteName, host: &HostName) -> bool {
+        self.hops.iter().any(|hop| hop.site == *site && hop.host == *host)
+    }
+}
+
+/// The trailer that says how an exchange ended well.
+pub(super) fn outcome_trailers(outcome: Outcome) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(OUTCOME, HeaderValue::from_static(outcome.as_str()));
+    trailers
+}
+
+/// The trailers that say that there is no answer of the service, and why.
+pub(super) fn refusal_trailers(refusal: &Refusal) -> HeaderMap {
+    let mut trailers = outcome_trailers(refusal.outcome);
+    trailers.insert(CODE, HeaderValue::from_static(refusal.code.as_str()));
+    let detail: String = refusal.detail.chars().take(DETAIL_BYTES / 4).collect();
+    if let Ok(detail) = HeaderValue::from_str(&encode(&detail)) {
+        trailers.insert(DETAIL, detail);
+    }
+    trailers
+}
+
+/// What trailers say: `Ok` for an answered exchange, the refusal otherwise; `None` if they say neither.
+pub(super) fn read_trailers(trailers: &HeaderMap) -> Option<Result<(), Refusal>> {
+    let outcome = Outcome::parse(optional_bytes(trailers, &OUTCOME)?)?;
+    if outcome == Outcome::Answered {
+        return Some(Ok(()));
+    }
+    let named = optional_bytes(trailers, &CODE)
+        .and_then(|text| Code::ALL.iter().copied().find(|code| code.as_str().as_bytes() == text));
+    let code = named.unwrap_or(match outcome {
+        Outcome::NotSent => Code::PeerUnreachable,
+        _ => Code::OutcomeUnknown,
+    });
+    let detail = optional(trailers, DETAIL, 3 * DETAIL_BYTES).ok().flatten().and_then(|text| decode(text, DETAIL).ok());
+    let detail = detail.unwrap_or_else(|| code.title().to_owned());
+    Some(Err(Refusal { outcome, code, detail }))
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: String) -> Result<(), EnvelopeError> {
+    let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| EnvelopeError::Malformed(name.clone()))?;
+    headers.insert(name, value);
+    Ok(())
+}
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, NAME).to_string()
+}
+
+fn decode(text: &str, name: HeaderName) -> Result<String, EnvelopeError> {
+    percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).map_err(|_| EnvelopeError::Malformed(name))
+}
+
+fn optional_bytes<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    headers.get(name).map(HeaderValue::as_bytes)
+}
+
+fn optional(headers: &HeaderMap, name: HeaderName, most: usize) -> Result<Option<&str>, EnvelopeError> {
+    let mut values = headers.get_all(&name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(EnvelopeError::Twice(name));
+    }
+    if value.len() > most {
+        return Err(EnvelopeError::TooLong(name));
+    }
+    std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| EnvelopeError::Malformed(name))
+}
+
+fn required(headers: &HeaderMap, name: HeaderName, most: usize) -> Result<&str, EnvelopeError> {
+    optional(headers, name.clone(), most)?.ok_or(EnvelopeError::Missing(name))
+}
+
+fn required_name(headers: &HeaderMap, name: HeaderName) -> Result<String, EnvelopeError> {
+    let decoded = decode(required(headers, name.clone(), 3 * NAME_BYTES)?, name.clone())?;
+    if decoded.is_empty() { Err(EnvelopeError::Malformed(name)) } else { Ok(decoded) }
+}
+
+fn parsed<T: std::str::FromStr>(headers: &HeaderMap, name: HeaderName) -> Result<Option<T>, EnvelopeError> {
+    let text = optional(headers, name.clone(), 64)?;
+    text.map(|text| text.parse().map_err(|_| EnvelopeError::Malformed(name))).transpose()
+}
+
+fn write_hops(hops: &[Hop]) -> String {
+    let written: Vec<_> =
+        hops.iter().map(|hop| format!("{}/{}", encode(hop.site.as_str()), encode(hop.host.as_str()))).collect();
+    written.join(",")
+}
+
+fn read_hops(text: &str) -> Result<Vec<Hop>, EnvelopeError> {
+    let mut hops = Vec::new();
+    for part in text.split(',') {
+        let (site, host) = part.split_once('/').ok_or(EnvelopeError::Malformed(HOPS))?;
+        if site.is_empty() || host.is_empty() {
+            return Err(EnvelopeError::Malformed(HOPS));
+        }
+        if hops.len() == MAX_HOPS {
+            return Err(EnvelopeError::TooLong(HOPS));
+        }
+        hops.push(Hop { site: decode(site, HOPS)?.into(), host: decode(host, HOPS)?.into() });
+    }
+    Ok(hops)
+}
+
+fn write_links(links: &[(String, String)]) -> String {
+    let written: Vec<_> = links.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    written.join(",")
+}
+
+fn read_links(text: &str) -> Result<Vec<(String, String)>, EnvelopeError> {
+    let mut links = Vec::new();
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=').ok_or(EnvelopeError::Malformed(LINKS))?;
+        if links.len() == MAX_LINKS || part.len() > 3 * LINK_BYTES {
+            return Err(EnvelopeError::TooLong(LINKS));
+        }
+        links.push((decode(name, LINKS)?, decode(value, LINKS)?));
+    }
+    Ok(links)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! One peer's connection: who it is, then its streams.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{Method, Request, Response, StatusCode};
+use rustls::pki_types::CertificateDer;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::{Call, Host, Serve, ServerLimits};
+use crate::peer::client::Hello;
+use crate::peer::counters::Count;
+use crate::peer::envelope::Envelope;
+use crate::peer::trust::{IdentityError, PeerIdentity, Security};
+use crate::peer::{EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, STREAM_WINDOW, connection_window, pulse};
+
+/// Why a peer's connection ended badly.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    #[error("no handshake in time")]
+    Slow,
+    #[error("TLS: {0}")]
+    Tls(std::io::Error),
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
+    #[error("its certificate is of the federation {0}")]
+    Federation(String),
+    #[error("HTTP/2: {0}")]
+    Http2(#[from] h2::Error),
+    #[error("{0}")]
+    Silent(String),
+}
+
+impl ConnectionError {
+    pub(super) fn count(&self) -> Count {
+        match self {
+            Self::Slow | Self::Tls(_) => Count::HandshakeFailed,
+            Self::Identity(_) | Self::Federation(_) => Count::WrongIdentity,
+            Self::Http2(error) if error.is_io() => Count::LinkLost,
+            Self::Http2(_) => Count::ProtocolError,
+            Self::Silent(_) => Count::LinkLost,
+        }
+    }
+}
+
+/// Who is at the other end of one connection.
+#[derive(Clone)]
+struct Caller {
+    /// `None` without TLS.
+    identity: Option<PeerIdentity>,
+    address: SocketAddr,
+}
+
+pub(super) async fn serve<S: Serve>(
+    host: &Arc<Host>,
+    tcp: TcpStream,
+    address: SocketAddr,
+    serve: Arc<S>,
+    stop: CancellationToken,
+) -> Result<(), ConnectionError> {
+    set_options(&tcp, &host.limits).map_err(ConnectionError::Tls)?;
+    let security = host.security.load_full();
+    match &*security {
+        Security::Insecure => http2(host, tcp, Caller { identity: None, address }, serve, stop).await,
+        Security::Tls(trust) => {
+            let acceptor = TlsAcceptor::from(trust.server.clone());
+            let handshake = timeout(host.limits.handshake, acceptor.accept(tcp)).await;
+            let tls = handshake.map_err(|_| ConnectionError::Slow)?.map_err(ConnectionError::Tls)?;
+            let identity = identify(tls.get_ref().1.peer_certificates(), &host.identity.federation)?;
+            Box::pin(http2(host, tls, Caller { identity: Some(identity), address }, serve, stop)).await
+        }
+    }
+}
+
+fn identify(chain: Option<&[CertificateDer<'_>]>, federation: &str) -> Result<PeerIdentity, ConnectionError> {
+    let certificate = chain.and_then(<[_]>::first).ok_or(IdentityError::Missing)?;
+    let identity = PeerIdentity::of_certificate(certificate)?;
+    match identity.federation == federation {
+        true => Ok(identity),
+        false => Err(ConnectionError::Federation(identity.federation)),
+    }
+}
+
+fn set_options(tcp: &TcpStream, limits: &ServerLimits) -> std::io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let socket = SockRef::from(tcp);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(limits.keepalive))?;
+    socket.set_tcp_user_timeout(Some(limits.user_timeout))
+}
+
+async fn http2<S: Serve>(
+    host: &Arc<Host>,
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    caller: Caller,
+    serve: Arc<S>,
+    stop: CancellationToken,
+) -> Result<(), ConnectionError> {
+    let handshake = h2::server::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(connection_window(host.limits.exchanges))
+        .max_concurrent_streams(host.limits.exchanges)
+        .max_header_list_size(HEADER_LIST)
+        .handshake::<_, Bytes>(io);
+    let mut connection = timeout(host.limits.handshake, handshake).await.map_err(|_| ConnectionError::Slow)??;
+    host.counters.add(Count::Connected);
+    let mut pulse = Box::pin(pulse::beat(connection.ping_pong()));
+    let mut streams = JoinSet::new();
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                connection.graceful_shutdown();
+            }
+            reason = &mut pulse => return Err(ConnectionError::Silent(reason)),
+            Some(_) = streams.join_next() => {}
+            asked = connection.accept() => match asked {
+                None => return Ok(()),
+                Some(asked) => {
+                    let (request, respond) = asked?;
+                    streams.spawn(stream(host.clone(), caller.clone(), serve.clone(), request, respond));
+                }
+            }
+        }
+    }
+}
+
+async fn stream<S: Serve>(
+    host: Arc<Host>,
+    caller: Caller,
+    serve: Arc<S>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let done = match (request.method(), request.uri().path()) {
+        (&Method::GET, HELLO_PATH) => hello(&host, &mut respond),
+        (&Method::POST, EXCHANGE_PATH) => return exchange(host, caller, serve, request, respond).await,
+        _ => status(&mut respond, StatusCode::NOT_FOUND),
+    };
+    if let Err(error) = done {
+        tracing::debug!(%error, "a peer did not wait for its answer");
+    }
+}
+
+async fn exchange<S: Serve>(
+    host: Arc<Host>,
+    caller: Caller,
+    serve: Arc<S>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let Ok(place) = host.exchanges.clone().try_acquire_owned() else {
+        host.counters.add(Count::TooManyExchanges);
+        // RFC 9113, 8.7: nothing was done with it, the peer may go elsewhere.
+        return respond.send_reset(h2::Reason::REFUSED_STREAM);
+    };
+    let (parts, incoming) = request.into_parts();
+    let (from, envelope) = match authenticated(&host, &caller, Envelope::from_headers(&parts.headers)) {
+        Ok(both) => both,
+        Err(why) => {
+            host.counters.add(Count::BadEnvelope);
+            tracing::info!(from = %caller.address, why, "a peer's envelope is refused");
+            if let Err(error) = status(&mut respond, StatusCode::BAD_REQUEST) {
+                tracing::debug!(%error, "a peer did not wait for its answer");
+            }
+            return;
+        }
+    };
+    host.counters.add(Count::Exchanges);
+    serve.serve(Call { from, address: caller.address, envelope, incoming, respond, place }).await;
+}
+
+/// The envelope, if it doesn't contradict the certificate: its last hop is the sender.
+fn authenticated(
+    host: &Host,
+    caller: &Caller,
+    envelope: Result<Envelope, crate::peer::envelope::EnvelopeError>,
+) -> Result<(PeerIdentity, Envelope), String> {
+    let envelope = envelope.map_err(|error| error.to_string())?;
+    let sender = envelope.hops.last().ok_or("it names no sender")?;
+    let said = PeerIdentity {
+        federation: host.identity.federation.clone(),
+        site: sender.site.clone(),
+        host: sender.host.clone(),
+    };
+    if envelope.site != host.identity.site {
+        return Err(format!("it is for {}, and this is {}", envelope.site, host.identity.site));
+    }
+    match &caller.identity {
+        Some(known) if *known != said => Err(format!("it says that {said} sent it, and the certificate is of {known}")),
+        _ => Ok((said, envelope)),
+    }
+}
+
+fn hello(host: &Host, respond: &mut SendResponse<Bytes>) -> Result<(), h2::Error> {
+    let hello = Hello {
+        site: host.identity.site.clone(),
+        host: host.identity.host.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let body = serde_json::to_vec(&hello).unwrap_or_default();
+    respond.send_response(Response::new(()), false)?.send_data(body.into(), true)
+}
+
+fn status(respond: &mut SendResponse<Bytes>, status: StatusCode) -> Result<(), h2::Error> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    respond.send_response(response, true).map(drop)
+}

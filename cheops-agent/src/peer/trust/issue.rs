@@ -1,0 +1,87 @@
+//! An authority and the certificates that it signs: for the lab, the demo, and sites that join.
+
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
+};
+
+use super::{PeerIdentity, TrustError};
+
+/// The time in which a certificate is good.
+#[derive(Clone, Copy, Debug)]
+pub struct Validity {
+    pub not_before: SystemTime,
+    pub not_after: SystemTime,
+}
+
+impl Validity {
+    /// From an hour ago, since clocks differ, for `days`.
+    pub fn days(days: u32) -> Self {
+        let now = SystemTime::now();
+        Self {
+            not_before: now - Duration::from_secs(3600),
+            not_after: now + Duration::from_secs(u64::from(days) * 86_400),
+        }
+    }
+}
+
+/// A federation's certificate authority, with its key.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+}
+
+/// A host's certificate and key, in PEM form.
+pub struct Issued {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Authority {
+    /// Makes a new authority.
+    pub fn new(federation: &str, validity: Validity) -> Result<Self, TrustError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.not_before = validity.not_before.into();
+        params.not_after = validity.not_after.into();
+        params.distinguished_name.push(DnType::CommonName, format!("Cheops federation {federation}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key)?.pem();
+        Ok(Self { issuer: Issuer::new(params, key), certificate })
+    }
+
+    /// An authority that was written to files.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, TrustError> {
+        let issuer = Issuer::from_ca_cert_pem(certificate, KeyPair::from_pem(key)?)?;
+        Ok(Self { issuer, certificate: certificate.to_owned() })
+    }
+
+    /// The authority's certificate in PEM form: what `peer.ca` holds.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// The authority's key in PEM form. Whoever has it can be any site.
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
+    /// A certificate, and its new key, for one host.
+    pub fn issue(&self, identity: &PeerIdentity, validity: Validity) -> Result<Issued, TrustError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.not_before = validity.not_before.into();
+        params.not_after = validity.not_after.into();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, identity.host.as_str());
+        params.subject_alt_names = vec![SanType::URI(identity.to_uri().try_into()?)];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        Ok(Issued { certificate, key: key.serialize_pem() })
+    }
+}

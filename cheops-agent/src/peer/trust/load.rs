@@ -1,0 +1,121 @@
+//! Reading a host's PEM files, with an error for each way in which they can be unusable.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::{PeerIdentity, Security, Trust, TrustError, verify};
+use crate::config::{Config, PeerConfig, PeerSecurity};
+
+impl Security {
+    /// What the configuration says, with the files read and checked. `config.peer` being absent is the caller's affair.
+    pub fn load(config: &Config, peer: &PeerConfig) -> Result<Self, TrustError> {
+        match &peer.security {
+            PeerSecurity::Tls { ca, cert, key } => {
+                let identity = PeerIdentity {
+                    federation: config.federation.clone(),
+                    site: config.site.clone(),
+                    host: config.host.clone(),
+                };
+                Ok(Self::Tls(Arc::new(Trust::load(identity, ca, cert, key)?)))
+            }
+            PeerSecurity::Insecure => {
+                let peers = config.sites.iter().flat_map(|site| &site.peers).map(String::as_str);
+                insecure(peer.listen, peers)
+            }
+        }
+    }
+}
+
+/// Plain text, if this agent and every peer are at loopback addresses. A name could come to mean anything: refused.
+fn insecure<'a>(listen: SocketAddr, mut peers: impl Iterator<Item = &'a str>) -> Result<Security, TrustError> {
+    let loopback = |peer: &&str| peer.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
+    if !listen.ip().is_loopback() {
+        return Err(TrustError::InsecureAddress(listen.to_string()));
+    }
+    match peers.find(|peer| !loopback(peer)) {
+        Some(peer) => Err(TrustError::InsecureAddress(peer.to_owned())),
+        None => Ok(Security::Insecure),
+    }
+}
+
+impl Trust {
+    /// Reads and checks the authority's certificates, this host's certificate chain and its key.
+    pub fn load(identity: PeerIdentity, ca: &Path, cert: &Path, key: &Path) -> Result<Self, TrustError> {
+        let roots = read_roots(ca)?;
+        let chain = certificates(cert)?;
+        let leaf = chain.first().ok_or_else(|| no_pem(cert, "certificate"))?;
+        let not_after = check_dates(cert, leaf)?;
+        let found = PeerIdentity::of_certificate(leaf)
+            .map_err(|source| TrustError::Identity { path: cert.to_owned(), source })?;
+        if found != identity {
+            let (found, wanted) = (found.to_uri(), identity.to_uri());
+            return Err(TrustError::NotOurs { path: cert.to_owned(), found, wanted });
+        }
+        verify::signed_by(&chain, &roots).map_err(|error| TrustError::WrongAuthority {
+            cert: cert.to_owned(),
+            ca: ca.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let private = read_key(key)?;
+        if !verify::key_fits(&chain, &private)? {
+            return Err(TrustError::KeyMismatch { key: key.to_owned(), cert: cert.to_owned() });
+        }
+        let roots = Arc::new(roots);
+        let server = verify::server_config(&roots, &chain, &private)?;
+        Ok(Self { identity, not_after, roots, chain, key: private, server })
+    }
+}
+
+fn read_roots(ca: &Path) -> Result<RootCertStore, TrustError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
+    std::fs::read(path).map_err(|source| TrustError::Read { path: path.to_owned(), source })
+}
+
+fn no_pem(path: &Path, what: &'static str) -> TrustError {
+    TrustError::NoPem { path: path.to_owned(), what }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let read = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(no_pem(path, "certificate")),
+    }
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TrustError> {
+    let pem = read(path)?;
+    let metadata = std::fs::metadata(path).map_err(|source| TrustError::Read { path: path.to_owned(), source })?;
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o007 != 0 {
+        return Err(TrustError::KeyExposed { path: path.to_owned(), mode });
+    }
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| no_pem(path, "private key"))
+}
+
+/// The end of the certificate's time, if now is within it.
+fn check_dates(path: &Path, certificate: &CertificateDer<'_>) -> Result<i64, TrustError> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|_| no_pem(path, "certificate"))?;
+    let (validity, now) = (parsed.validity(), x509_parser::time::ASN1Time::now());
+    if now > validity.not_after {
+        return Err(TrustError::Expired { path: path.to_owned(), at: validity.not_after.to_string() });
+    }
+    if now < validity.not_before {
+        return Err(TrustError::NotYetValid { path: path.to_owned(), at: validity.not_before.to_string() });
+    }
+    Ok(validity.not_after.timestamp())
+}

@@ -1,0 +1,146 @@
+//! rustls configurations: TLS 1.3 only, `h2` only, certificates demanded both ways.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, OtherError, RootCertStore,
+    ServerConfig, SignatureScheme, version::TLS13,
+};
+
+use super::{PeerIdentity, Trust};
+use crate::names::SiteName;
+
+const ALPN: &[u8] = b"h2";
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn algorithms() -> WebPkiSupportedAlgorithms {
+    ring::default_provider().signature_verification_algorithms
+}
+
+/// Whether the chain leads to one of `roots`, now.
+pub(super) fn signed_by(chain: &[CertificateDer<'_>], roots: &RootCertStore) -> Result<(), Error> {
+    let (leaf, between) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+    let parsed = ParsedCertificate::try_from(leaf)?;
+    verify_server_cert_signed_by_trust_anchor(&parsed, roots, between, UnixTime::now(), algorithms().all)
+}
+
+/// Whether `key` is the key of the chain's first certificate.
+pub(super) fn key_fits(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> Result<bool, Error> {
+    let signing = provider().key_provider.load_private_key(key.clone_key())?;
+    match CertifiedKey::new(chain.to_vec(), signing).keys_match() {
+        Ok(()) => Ok(true),
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How peers are let in: with a certificate of the authority. What it names is checked after the handshake.
+pub(super) fn server_config(
+    roots: &Arc<RootCertStore>,
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
+        .build()
+        .map_err(|error| Error::General(error.to_string()))?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain.to_vec(), key.clone_key())?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // A resumed session would skip the look at the certificate.
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// How `site` is dialled: its certificate must be of the authority, the federation and that site.
+pub(in crate::peer) fn client_config(trust: &Trust, site: &SiteName) -> Result<Arc<ClientConfig>, Error> {
+    let demands = Demands {
+        roots: trust.roots.clone(),
+        federation: trust.identity.federation.clone(),
+        site: site.clone(),
+        algorithms: algorithms(),
+    };
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(demands))
+        .with_client_auth_cert(trust.chain.clone(), trust.key.clone_key())?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.enable_sni = false;
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// What a dialled peer must show. WebPKI's own verifier looks for DNS names and addresses; ours is a URI.
+#[derive(Debug)]
+struct Demands {
+    roots: Arc<RootCertStore>,
+    federation: String,
+    site: SiteName,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// The certificate is good, and somebody else's.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate is for {found}, and cheops://{federation}/{site} was dialled")]
+struct AnotherSite {
+    found: String,
+    federation: String,
+    site: SiteName,
+}
+
+fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
+}
+
+impl ServerCertVerifier for Demands {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let parsed = ParsedCertificate::try_from(end_entity)?;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, self.algorithms.all)?;
+        let found = PeerIdentity::of_certificate(end_entity).map_err(refused)?;
+        if found.federation != self.federation || found.site != self.site {
+            let (federation, site) = (self.federation.clone(), self.site.clone());
+            return Err(refused(AnotherSite { found: found.to_uri(), federation, site }));
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.2 is not spoken between agents".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
