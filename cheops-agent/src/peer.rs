@@ -43,3 +43,6 @@ const HELLO_PATH: &str = "/cheops/v1/hello";
 fn connection_window(streams: u32) -> u32 {
     STREAM_WINDOW.saturating_mul(streams.max(1)).min(LARGEST_WINDOW)
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,32 +106,48 @@ impl Client {
         Err(PeerError::Unreachable { site: site.name.clone(), reason: reasons.join("; ") })
     }
 
-    /// Asks the agent at `address` who it is: proves that it lives, over the same link as exchanges go.
-    pub async fn hello(&self, site: &SiteName, address: &str, deadline: Instant) -> Result<Hello, PeerError> {
+    /// Asks the agent at `address` who it is: proves that it lives, over the same link as exchanges go. Tells also how
+    /// long the answer took once the link was there.
+    pub async fn hello(
+        &self,
+        site: &SiteName,
+        address: &str,
+        deadline: Instant,
+    ) -> Result<(Hello, Duration), PeerError> {
         let unreachable = |reason: String| PeerError::Unreachable { site: site.clone(), reason };
-        let asked = async {
-            let link = self.link(site, address);
-            let started = self.start(&link, request(Method::GET, HELLO_PATH, HeaderMap::new()), true).await?;
-            let mut body = started.answer.await.map_err(|error| error.to_string())?.into_body();
-            let mut whole = Vec::new();
-            while let Some(data) = body.data().await {
-                let data = data.map_err(|error| error.to_string())?;
-                if whole.len() + data.len() > HELLO_BYTES {
-                    return Err("its hello is too long".to_owned());
-                }
-                whole.extend_from_slice(&data);
-                body.flow_control().release_capacity(data.len()).map_err(|error| error.to_string())?;
-            }
-            serde_json::from_slice::<Hello>(&whole).map_err(|_| "its hello is not readable".to_owned())
-        };
-        let hello = match timeout_at(deadline, asked).await {
+        let link = self.link(site, address);
+        let hello = match timeout_at(deadline, self.ask(&link)).await {
             Err(_) => return Err(PeerError::Timeout { site: site.clone(), outcome: Outcome::NotSent }),
             Ok(hello) => hello.map_err(unreachable)?,
         };
-        match hello.site == *site {
+        match hello.0.site == *site {
             true => Ok(hello),
-            false => Err(unreachable(format!("{address} is an agent of {}", hello.site))),
+            false => Err(unreachable(format!("{address} is an agent of {}", hello.0.site))),
         }
+    }
+
+    async fn ask(&self, link: &Arc<Link>) -> Result<(Hello, Duration), String> {
+        let text = |error: h2::Error| error.to_string();
+        let started = self.start(link, request(Method::GET, HELLO_PATH, HeaderMap::new()), true).await?;
+        let began = Instant::now();
+        let mut body = started.answer.await.map_err(text)?.into_body();
+        let took = began.elapsed();
+        let mut whole = Vec::new();
+        while let Some(data) = body.data().await {
+            let data = data.map_err(text)?;
+            if whole.len() + data.len() > HELLO_BYTES {
+                return Err("its hello is too long".to_owned());
+            }
+            whole.extend_from_slice(&data);
+            body.flow_control().release_capacity(data.len()).map_err(text)?;
+        }
+        let hello = serde_json::from_slice(&whole).map_err(|_| "its hello is not readable".to_owned())?;
+        Ok((hello, took))
+    }
+
+    /// What was counted on this end's links.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Ends all links and waits for their tasks.
@@ -142,9 +158,9 @@ impl Client {
     }
 
     /// Forgets links to agents that `wanted` doesn't name.
-    pub fn retain(&self, wanted: impl Fn(&SiteName, &str) -> bool) {
-        self.lock().retain(|(site, address), link| {
-            let keep = wanted(site, address);
+    pub fn retain(&self, wanted: impl Fn(&(SiteName, String)) -> bool) {
+        self.lock().retain(|key, link| {
+            let keep = wanted(key);
             if !keep {
                 link.close();
             }

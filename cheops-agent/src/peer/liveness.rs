@@ -1,9 +1,10 @@
 //! Which peers live, and how far away they are: each agent of each other site is asked for its hello all the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
@@ -121,27 +122,42 @@ impl Liveness {
         site
     }
 
-    /// Probes the agents of all sites but `own` addresses, until it is dropped. `snapshot` is asked again all the time.
+    /// Probes the agents of all sites, but for the addresses in `own`, until it is dropped. Each is probed at its own
+    /// pace, so that a dead one delays no other. `snapshot` is asked again all the time.
     pub async fn run(&self, client: &Client, snapshot: impl Fn() -> Arc<Snapshot>, own: &[String]) {
+        let mut probes = FuturesUnordered::new();
+        let mut under_way = HashSet::new();
         loop {
             let wanted = wanted(&snapshot(), own);
             self.lock().retain(|key, _| wanted.contains(key));
-            client.retain(|site, address| wanted.iter().any(|(of, at)| of == site && at == address));
-            futures_util::future::join_all(wanted.into_iter().map(|(site, address)| self.probe(client, site, address)))
-                .await;
-            sleep(EVERY.mul_f64(rand::random_range(0.8..1.2))).await;
+            client.retain(|key| wanted.contains(key));
+            for key in wanted {
+                if under_way.insert(key.clone()) {
+                    probes.push(self.probe(client, key));
+                }
+            }
+            let pause = sleep(EVERY.mul_f64(rand::random_range(0.8..1.2)));
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    Some(done) = probes.next() => { under_way.remove(&done); }
+                }
+            }
         }
     }
 
-    async fn probe(&self, client: &Client, site: SiteName, address: String) {
-        let began = Instant::now();
-        let answer = client.hello(&site, &address, began + PATIENCE).await;
+    async fn probe(&self, client: &Client, key: (SiteName, String)) -> (SiteName, String) {
+        let answer = client.hello(&key.0, &key.1, Instant::now() + PATIENCE).await;
         let mut known = self.lock();
-        let status = known.entry((site, address)).or_default();
-        match answer {
-            Ok(hello) => status.answered(hello, began.elapsed(), Instant::now()),
-            Err(error) => status.failed(error.to_string()),
+        if known.len() < MAX_PEERS || known.contains_key(&key) {
+            let status = known.entry(key.clone()).or_default();
+            match answer {
+                Ok((hello, took)) => status.answered(hello, took, Instant::now()),
+                Err(error) => status.failed(error.to_string()),
+            }
         }
+        key
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -150,7 +166,7 @@ impl Liveness {
 }
 
 /// Every agent that is to be probed.
-fn wanted(snapshot: &Snapshot, own: &[String]) -> Vec<(SiteName, String)> {
+fn wanted(snapshot: &Snapshot, own: &[String]) -> BTreeSet<(SiteName, String)> {
     let all = snapshot.sites.values().flat_map(|site| {
         site.peers.iter().filter(|address| !own.contains(address)).map(|address| (site.name.clone(), address.clone()))
     });

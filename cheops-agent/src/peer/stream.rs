@@ -32,14 +32,23 @@ impl Incoming {
         Self { stream, held: Bytes::new() }
     }
 
-    /// Some bytes into `buf`; `None` when the sender has ended.
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Option<Result<(), h2::Error>>> {
+    /// Waits until bytes are held; `None` when the sender has ended.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), h2::Error>>> {
         while self.held.is_empty() {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => self.held = data,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
+        }
+        Poll::Ready(Some(Ok(())))
+    }
+
+    /// Some bytes into `buf`; `None` when the sender has ended.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Option<Result<(), h2::Error>>> {
+        match ready!(self.poll_fill(cx)) {
+            Some(Ok(())) => {}
+            end => return Poll::Ready(end),
         }
         let taken = self.held.split_to(self.held.len().min(buf.remaining()));
         buf.put_slice(taken.chunk());
@@ -80,6 +89,8 @@ pub struct PeerStream {
     site: SiteName,
     send: SendStream<Bytes>,
     state: Answer,
+    /// Whether the peer may have a byte of the request, or has begun to answer it.
+    wrote: bool,
     ended: bool,
     _open: OpenExchange,
 }
@@ -94,16 +105,29 @@ enum Answer {
 
 impl PeerStream {
     pub(super) fn new(site: SiteName, answer: ResponseFuture, send: SendStream<Bytes>, open: OpenExchange) -> Self {
-        Self { site, send, state: Answer::Awaited(answer), ended: false, _open: open }
+        Self { site, send, state: Answer::Awaited(answer), wrote: false, ended: false, _open: open }
     }
 
-    /// Waits until the peer has taken the exchange on: its service is dialled, and the request may come. If nothing was
-    /// written before, an error here means that nothing can have happened at the peer. Costs a round trip.
+    /// Waits until the peer has taken the exchange on: its service is dialled, and the request may come. As long as
+    /// nothing was written, an error means that nothing can have happened at the peer. Costs a round trip.
     pub async fn ready(&mut self) -> Result<(), PeerError> {
-        poll_fn(|cx| self.poll_ready(cx)).await.map_err(|error| match error {
-            PeerError::Lost { site, reason } => PeerError::Unreachable { site, reason },
-            error => error,
+        poll_fn(|cx| self.poll_ready(cx)).await
+    }
+
+    /// After a write that failed: waits until it is known whether there is an answer all the same, and if not, why.
+    pub async fn settle(&mut self) -> Result<(), PeerError> {
+        poll_fn(|cx| {
+            ready!(self.poll_ready(cx))?;
+            if let Answer::Coming(incoming) = &mut self.state {
+                match ready!(incoming.poll_fill(cx)) {
+                    Some(Ok(())) => return Poll::Ready(Ok(())),
+                    Some(Err(error)) => self.state = Answer::Failed(self.broken(&error)),
+                    None => ready!(self.poll_end(cx)),
+                }
+            }
+            self.poll_ready(cx)
         })
+        .await
     }
 
     /// How the exchange ended; `None` while it goes on.
@@ -149,7 +173,7 @@ impl PeerStream {
 
     fn broken(&self, error: &h2::Error) -> PeerError {
         let (site, reason) = (self.site.clone(), error.to_string());
-        match never_processed(error) {
+        match !self.wrote || never_processed(error) {
             true => PeerError::Unreachable { site, reason },
             false => PeerError::Lost { site, reason },
         }
@@ -180,7 +204,10 @@ impl AsyncRead for PeerStream {
         }
         if let Answer::Coming(incoming) = &mut this.state {
             match ready!(incoming.poll_read(cx, buf)) {
-                Some(Ok(())) => return Poll::Ready(Ok(())),
+                Some(Ok(())) => {
+                    this.wrote = true;
+                    return Poll::Ready(Ok(()));
+                }
                 Some(Err(error)) => this.state = Answer::Failed(this.broken(&error)),
                 None => ready!(this.poll_end(cx)),
             }
@@ -194,7 +221,10 @@ impl AsyncRead for PeerStream {
 
 impl AsyncWrite for PeerStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        poll_write(&mut self.get_mut().send, cx, buf)
+        let this = self.get_mut();
+        let written = ready!(poll_write(&mut this.send, cx, buf));
+        this.wrote |= written.is_ok();
+        Poll::Ready(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

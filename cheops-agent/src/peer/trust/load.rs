@@ -33,7 +33,10 @@ impl Security {
 }
 
 /// Plain text, if this agent and every peer are at loopback addresses. A name could come to mean anything: refused.
-fn insecure<'a>(listen: SocketAddr, mut peers: impl Iterator<Item = &'a str>) -> Result<Security, TrustError> {
+pub(super) fn insecure<'a>(
+    listen: SocketAddr,
+    mut peers: impl Iterator<Item = &'a str>,
+) -> Result<Security, TrustError> {
     let loopback = |peer: &&str| peer.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
     if !listen.ip().is_loopback() {
         return Err(TrustError::InsecureAddress(listen.to_string()));

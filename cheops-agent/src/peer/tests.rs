@@ -1,0 +1,156 @@
+//! Two ends over real sockets on loopback, with real TLS: what an exchange is, and what must not pass for one.
+
+mod exchange;
+mod links;
+mod misbehaviour;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::client::ClientLimits;
+use super::server::ServerLimits;
+use super::trust::{Authority, Trust, Validity};
+use super::*;
+use crate::metadata::Site;
+
+/// Nothing here takes longer, however busy the machine.
+const SOON: Duration = Duration::from_secs(20);
+
+fn soon() -> Instant {
+    Instant::now() + SOON
+}
+
+async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, what).await.expect("in time")
+}
+
+fn identity(federation: &str, site: &str, host: &str) -> PeerIdentity {
+    PeerIdentity { federation: federation.to_owned(), site: site.into(), host: host.into() }
+}
+
+fn authority() -> Authority {
+    Authority::new("edge", Validity::days(1)).expect("an authority")
+}
+
+/// A host's trust, read from files as the agent does.
+fn trust(authority: &Authority, identity: &PeerIdentity) -> Arc<Trust> {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let issued = authority.issue(identity, Validity::days(1)).expect("a certificate");
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("ca"), authority.certificate()).expect("a file");
+    std::fs::write(path("cert"), issued.certificate).expect("a file");
+    std::fs::write(path("key"), issued.key).expect("a file");
+    std::fs::set_permissions(path("key"), std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    Arc::new(Trust::load(identity.clone(), &path("ca"), &path("cert"), &path("key")).expect("trust"))
+}
+
+fn client_limits() -> ClientLimits {
+    ClientLimits {
+        connect: Duration::from_secs(5),
+        exchanges: 1024,
+        keepalive: Duration::from_secs(15),
+        user_timeout: Duration::from_secs(15),
+    }
+}
+
+fn server_limits() -> ServerLimits {
+    ServerLimits {
+        handshake: Duration::from_secs(5),
+        exchanges: 1024,
+        keepalive: Duration::from_secs(15),
+        user_timeout: Duration::from_secs(15),
+    }
+}
+
+fn client(trust: Arc<Trust>) -> Client {
+    Client::new(Security::Tls(trust), client_limits(), Arc::default())
+}
+
+type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A room that serves exchanges, as a function.
+struct By<F>(F);
+
+impl<F: Fn(Call) -> Serving + Send + Sync + 'static> Serve for By<F> {
+    async fn serve(&self, call: Call) {
+        (self.0)(call).await;
+    }
+}
+
+/// A server that runs until it is dropped.
+struct Running {
+    address: SocketAddr,
+    counters: Arc<Counters>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(
+        security: Security,
+        limits: ServerLimits,
+        serve: impl Fn(Call) -> Serving + Send + Sync + 'static,
+    ) -> Self {
+        let (counters, stop) = (Arc::<Counters>::default(), CancellationToken::new());
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let me = identity("edge", "Paris", "p1");
+        let server = Server::bind(address, me, security, limits, counters.clone()).await.expect("a server");
+        let address = server.local_addr().expect("an address");
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move { server.run(Arc::new(By(serve)), stopped).await });
+        Self { address, counters, stop, task }
+    }
+
+    fn site(&self) -> Site {
+        site("Paris", &[self.address.to_string()])
+    }
+
+    async fn counted(&self, count: Count, least: u64) {
+        in_time(async {
+            while self.counters.get(count) < least {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Paris's server with good certificates, and Berlin's client.
+async fn pair(serve: impl Fn(Call) -> Serving + Send + Sync + 'static) -> (Running, Client) {
+    let authority = authority();
+    let paris = trust(&authority, &identity("edge", "Paris", "p1"));
+    let running = Running::start(Security::Tls(paris), server_limits(), serve).await;
+    (running, client(trust(&authority, &identity("edge", "Berlin", "b1"))))
+}
+
+fn site(name: &str, peers: &[String]) -> Site {
+    Site { name: name.into(), own: false, peers: peers.to_vec(), hosts: Vec::new() }
+}
+
+fn envelope() -> Envelope {
+    Envelope {
+        site: "Paris".into(),
+        service: "Glance".into(),
+        scope: None,
+        entry: "Berlin".into(),
+        hops: vec![Hop { site: "Berlin".into(), host: "b1".into() }],
+        request: "r-1".to_owned(),
+        links: Vec::new(),
+        deadline: None,
+        client: None,
+        decided: false,
+    }
+}
