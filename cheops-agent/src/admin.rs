@@ -1,1 +1,4 @@
-//! admin
+//! The admin API.
+
+/// In every JSON document.
+pub const API_VERSION: &str = "cheops/v1";

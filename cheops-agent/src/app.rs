@@ -1,1 +1,3 @@
-//! app
+//! Start and stop of the agent.
+
+pub mod preflight;

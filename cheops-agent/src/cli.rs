@@ -1,1 +1,114 @@
-//! cli
+//! The commands: `cheops`, which talks to the agent over the admin socket, and the daemon's own arguments.
+//!
+//! One file a verb. A verb returns an [`Exit`]; what goes wrong below it is an error with its own exit code.
+
+pub mod agent;
+mod bug_report;
+mod check;
+pub mod client;
+pub mod exit;
+mod explain;
+pub mod output;
+mod services;
+mod sites;
+mod status;
+mod tap;
+mod version;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use client::{Client, ClientError};
+pub use exit::Exit;
+pub use output::{Format, Output};
+
+/// Where the admin socket is when nobody says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/cheops/admin.sock";
+
+/// Asks and steers the Cheops agent of this host.
+#[derive(Debug, Parser)]
+#[command(name = "cheops", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The agent's admin socket
+    #[arg(long, global = true, env = "CHEOPS_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
+    pub socket: PathBuf,
+    /// How the answer is printed
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// How the agent, its capture and the other sites stand
+    Status(status::Arguments),
+    /// Graded checks, each with its remedy
+    Check(check::Arguments),
+    /// The sites that are known
+    Sites,
+    /// The services that are known, and where they are
+    Services,
+    /// What would be done with a request, and why; sends nothing
+    Explain(explain::Arguments),
+    /// Live requests, one line each
+    Tap(tap::Arguments),
+    /// Everything that a report of a defect needs, without secrets
+    BugReport(bug_report::Arguments),
+    /// This command's version, and the agent's
+    Version,
+}
+
+/// What a verb works with.
+#[derive(Debug)]
+pub struct Context {
+    pub client: Client,
+    pub output: Output,
+}
+
+/// Runs the verb and prints what it says, or why it failed.
+pub fn run(cli: Cli) -> ExitCode {
+    let context = Context { client: Client::new(cli.global.socket), output: Output::new(cli.global.output) };
+    match dispatch(cli.verb, &context) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("cheops: {error:#}");
+            exit::of(&error).into()
+        }
+    }
+}
+
+fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Status(arguments) => status::run(&arguments, context),
+        Verb::Check(arguments) => check::run(&arguments, context),
+        Verb::Sites => sites::run(context),
+        Verb::Services => services::run(context),
+        Verb::Explain(arguments) => explain::run(&arguments, context),
+        Verb::Tap(arguments) => tap::run(&arguments, context),
+        Verb::BugReport(arguments) => bug_report::run(&arguments, context),
+        Verb::Version => version::run(context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_well_formed() {
+        Cli::command().debug_assert();
+        agent::Arguments::command().debug_assert();
+    }
+}

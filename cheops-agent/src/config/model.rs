@@ -206,3 +206,14 @@ pub struct EndpointUrl {
     /// Empty, or `/…` without a slash at its end.
     pub prefix: String,
 }
+
+impl EndpointUrl {
+    /// `host:port`, with brackets around an IPv6 address.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}

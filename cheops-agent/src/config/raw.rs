@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostic::{Findings, Place, Source, did_you_mean};
-use super::keys::{self, Absent, KEYS, Kind, SECTIONS};
+use super::keys::{self, Absent, KEYS, SECTIONS};
 use super::model::{HostHeader, InterceptMode, Limits, LogConfig, LogFormat, Timeouts, WhenAgentDown};
 use super::source::{self, Entry, Node, Table, Value};
 use super::values;
@@ -364,7 +364,8 @@ fn default(path: &str) -> Option<Node> {
 
 /// Whether `kind` takes the node; for the test that the table's defaults fit their types.
 #[cfg(test)]
-pub fn fits(kind: Kind, node: &Node) -> bool {
+pub fn fits(kind: keys::Kind, node: &Node) -> bool {
+    use keys::Kind;
     match kind {
         Kind::Text | Kind::Path => values::text(node).is_some(),
         Kind::Flag => values::flag(node).is_some(),

@@ -43,7 +43,12 @@ pub fn size(node: &Node) -> Option<usize> {
 
 /// A number with ms, s, m or h.
 pub fn duration(node: &Node) -> Option<Duration> {
-    let (number, unit) = number_and_unit(text(node)?)?;
+    duration_of(text(node)?)
+}
+
+/// [`duration`] of a bare text.
+pub fn duration_of(text: &str) -> Option<Duration> {
+    let (number, unit) = number_and_unit(text)?;
     match unit {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),

@@ -44,7 +44,7 @@ pub fn security(raw: &Raw, findings: &mut Findings) {
     }
     for peer in raw.sites.iter().flat_map(|site| &site.peers) {
         let host = values::host_port(&peer.value).map(|(host, _)| host);
-        let loopback = host.as_deref().is_some_and(is_loopback);
+        let loopback = host.as_deref().is_some_and(|host| host != "localhost" && is_loopback(host));
         if host.is_some() && !loopback {
             findings.error(
                 peer.place.as_ref(),
