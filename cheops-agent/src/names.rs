@@ -64,3 +64,21 @@ name! {
     /// A named API, such as `Nova`.
     ServiceName
 }
+
+/// No word is compared beyond this length, in bytes: the search must stay cheap whatever was written.
+const LONGEST_GUESS: usize = 64;
+
+/// The known word that is nearest to what was written, by edits and without case; none when more than a third differs.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if written.len() > LONGEST_GUESS {
+        return None;
+    }
+    let lower = written.to_lowercase();
+    known
+        .into_iter()
+        .filter(|name| name.len() <= LONGEST_GUESS)
+        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
+        .filter(|(distance, name)| distance * 3 <= name.chars().count().max(lower.chars().count()))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}

@@ -1,5 +1,16 @@
 //! The decision: what is done with one request, and why. Pure.
+//!
+//! `target` finds the endpoint that a request addresses, `binding` what a scope says of it, `decide` puts both together,
+//! `forward` fits heads to the endpoint that serves, `render` shows a plan.
 
+mod binding;
+pub mod decide;
+pub mod forward;
 pub mod model;
+mod reason;
+pub mod render;
+pub mod target;
 
-pub use model::{Destination, OpKind, Plan, Reason, Route, ScopeSource};
+pub use crate::profile::OpKind;
+pub use decide::{Asked, Decision, Workflow, World, decide, explain};
+pub use model::{CarriedScope, Destination, GoesOn, NextOn, Plan, Reason, Route, ScopeSource};

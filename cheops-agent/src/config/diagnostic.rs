@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::names::nearest;
+
 /// A file's name and text, kept so that errors can show its lines.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
@@ -108,13 +110,7 @@ impl Findings {
 
 /// `: did you mean "…"?` when one of `known` is near, else nothing.
 pub fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let lower = written.to_lowercase();
-    known
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
-        .filter(|(distance, name)| distance * 3 <= name.chars().count().max(lower.chars().count()))
-        .min_by_key(|(distance, _)| *distance)
-        .map_or_else(String::new, |(_, name)| format!(": did you mean \"{name}\"?"))
+    nearest(written, known).map_or_else(String::new, |name| format!(": did you mean \"{name}\"?"))
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ codes! {
     InvalidScope       "invalid-scope"       400 "The scope is not valid"                       "Try it with: cheops scope parse '<scope>'.";
     UnknownSite        "unknown-site"        400 "The scope names an unknown site"              "List the sites with: cheops sites.";
     UnknownService     "unknown-service"     400 "The scope names an unknown service"           "List the services with: cheops services.";
+    NoEndpoint         "no-endpoint"         400 "The service is not at that site"              "See where it is with: cheops services.";
+    TlsEndpoint        "tls-endpoint"        400 "The endpoint can't take scopes"               "Without the endpoint's certificate only whole connections pass; use an http endpoint.";
     SeveralScopes      "several-scopes"      400 "The request carries more than one scope"      "Use one scope header, or the query parameter, not both.";
     UnmatchedTarget    "unmatched-target"    400 "The target doesn't fit the endpoint's prefix" "Send the path without '..', '//' or encoded dots and slashes inside the prefix.";
     RequestTimeout     "request-timeout"     408 "The request did not arrive in time"           "Send the head and the body without long pauses.";

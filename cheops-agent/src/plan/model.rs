@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::names::{ServiceName, SiteName};
+use crate::profile::{CapacityError, OpKind};
 
 /// What is done with one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -14,10 +15,20 @@ pub struct Plan {
     /// The resource's id, from the path.
     pub id: Option<String>,
     pub op: OpKind,
-    /// The site that owns the addressed endpoint (AMENDMENTS 11).
+    /// The site that owns the addressed endpoint; of a call within a workflow, the workflow's own entry (AMENDMENTS 11).
     pub entry: SiteName,
+    /// The site that owns the addressed endpoint.
+    pub addressed: SiteName,
     pub scope: Option<CarriedScope>,
+    /// The addressed endpoint's `host:port`.
+    pub authority: String,
+    /// The path prefix of the addressed endpoint, which the target begins with; empty without one.
+    pub prefix: String,
+    /// Whether a service at another site sees its own authority as `Host`, instead of the client's.
+    pub own_host: bool,
     pub route: Route,
+    /// For [`Route::FirstOf`]: after which answers of a site the next one is asked.
+    pub next_on: NextOn,
     /// Why, in the order in which it was found out.
     pub reasons: Vec<Reason>,
 }
@@ -45,22 +56,6 @@ pub enum ScopeSource {
     Workflow,
 }
 
-/// What the request does, as the profile sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OpKind {
-    Read,
-    List,
-    Create,
-    Replace,
-    Merge,
-    Add,
-    Once,
-    Delete,
-    /// The profile says nothing about it.
-    Unknown,
-}
-
 /// Where the request is served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -73,6 +68,69 @@ pub enum Route {
     FirstOf(Vec<Destination>),
 }
 
+impl Route {
+    /// As the tap names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::At(_) => "at",
+            Self::FirstOf(_) => "first-of",
+        }
+    }
+
+    /// The destinations in the order in which they are tried; none when the addressed endpoint serves the request.
+    pub fn destinations(&self) -> &[Destination] {
+        match self {
+            Self::Direct => &[],
+            Self::At(one) => std::slice::from_ref(one),
+            Self::FirstOf(several) => several,
+        }
+    }
+}
+
+/// Which answers of one site let `||` go on to the next (AMENDMENTS 15). All others stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NextOn {
+    /// A 404: the request is for one resource, and no record says at which site it is.
+    pub not_found: bool,
+    /// The profile's capacity errors.
+    pub capacity: Vec<CapacityError>,
+}
+
+/// Whether an answer lets `||` go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoesOn {
+    Yes,
+    No,
+    /// Only if the body holds the text of a capacity error with this status.
+    IfBody,
+}
+
+impl NextOn {
+    /// By the answer's status alone.
+    pub fn status(&self, status: u16) -> GoesOn {
+        let of_status = || self.capacity.iter().filter(|error| error.status == status);
+        if (status == 404 && self.not_found) || of_status().any(|error| error.body.is_none()) {
+            return GoesOn::Yes;
+        }
+        if of_status().next().is_some() { GoesOn::IfBody } else { GoesOn::No }
+    }
+
+    /// By status and the body's beginning, as much of it as was read.
+    pub fn answer(&self, status: u16, body: &[u8]) -> bool {
+        match self.status(status) {
+            GoesOn::Yes => true,
+            GoesOn::No => false,
+            GoesOn::IfBody => {
+                let mut texts =
+                    self.capacity.iter().filter(|error| error.status == status).flat_map(|error| &error.body);
+                texts.any(|text| memchr::memmem::find(body, text.as_bytes()).is_some())
+            }
+        }
+    }
+}
+
 /// One site's instance of the service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +138,10 @@ pub struct Destination {
     pub site: SiteName,
     /// Whether this agent's own site serves it; else a peer does.
     pub own: bool,
+    /// The endpoint's own `host:port`.
+    pub authority: String,
+    /// The endpoint's path prefix; empty without one.
+    pub prefix: String,
 }
 
 /// One step of the decision.

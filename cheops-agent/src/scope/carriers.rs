@@ -61,6 +61,18 @@ pub fn find(
     }
 }
 
+/// Whether a request may carry a scope at all: the quick look that every request gets.
+pub fn may_carry(head: &RequestHead, carriers: &ScopeCarriers) -> bool {
+    let (_, query) = head.target().split_once('?').unwrap_or_default();
+    head.named(&carriers.header).next().is_some()
+        || query.split('&').any(|pair| value_of(pair, &carriers.parameter).is_some())
+}
+
+/// The value of a `name=value` pair, as it stands.
+fn value_of<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
+    pair.strip_prefix(name).and_then(|rest| rest.strip_prefix('='))
+}
+
 fn several(message: String) -> ScopeError {
     ScopeError::of(Code::SeveralScopes, message)
 }
@@ -78,7 +90,7 @@ fn in_query<'a>(target: &'a str, name: &str) -> Result<Option<(Cow<'a, [u8]>, Ra
     let mut start = query;
     for pair in target.get(query..).unwrap_or_default().split('&') {
         let end = start + pair.len();
-        let value = pair.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')).map(decode);
+        let value = value_of(pair, name).map(decode);
         if let Some(value) = value.filter(|value| value.starts_with(b"{")) {
             let cut = cut(query, start, end, target.len());
             if found.replace((value, cut)).is_some() {

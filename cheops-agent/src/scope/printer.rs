@@ -95,7 +95,17 @@ impl Scope {
     }
 }
 
-/// `"key":"value"`, escaped.
+/// `"key":"value"`, escaped; only in ASCII, so that it fits into a header.
 pub(super) fn member(key: &str, value: &str) -> String {
-    format!("{}:{}", serde_json::Value::from(key), serde_json::Value::from(value))
+    let member = format!("{}:{}", serde_json::Value::from(key), serde_json::Value::from(value));
+    let mut units = [0; 2];
+    let mut out = String::with_capacity(member.len());
+    for c in member.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            c.encode_utf16(&mut units).iter().for_each(|unit| out += &format!("\\u{unit:04x}"));
+        }
+    }
+    out
 }

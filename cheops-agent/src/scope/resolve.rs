@@ -2,12 +2,10 @@
 
 use crate::http::Code;
 use crate::metadata::Snapshot;
+use crate::names::nearest;
 
 use super::check::check;
 use super::{Expr, Item, Name, Scope, ScopeError};
-
-/// No suggestion is looked for beyond this length: the search must stay cheap for any input.
-const LONGEST_GUESS: usize = 64;
 
 /// The scope with every name as the site or service is called; services may be written by their type.
 ///
@@ -106,18 +104,4 @@ fn unknown<'a>(name: &Name, what: &str, code: Code, known: impl Iterator<Item = 
         1..=8 => error.suggest(format!("known {what}s: {}", names.join(", "))),
         n => error.suggest(format!("{n} {what}s are known: cheops {what}s")),
     }
-}
-
-/// The known word that is nearest by edit distance, if it is near enough to be meant: a third of its letters may differ.
-pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if written.len() > LONGEST_GUESS {
-        return None;
-    }
-    let wanted = written.to_lowercase();
-    known
-        .filter(|candidate| candidate.len() <= LONGEST_GUESS)
-        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
-        .min()
-        .map(|(_, candidate)| candidate)
 }

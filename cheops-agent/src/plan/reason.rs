@@ -1,0 +1,100 @@
+//! The steps of a decision in words.
+
+use crate::names::{ServiceName, SiteName};
+use crate::profile::Matched;
+
+use super::binding::{Binding, By};
+use super::model::{NextOn, Reason, Route, ScopeSource};
+
+fn reason(code: &'static str, text: impl Into<String>) -> Reason {
+    Reason { code, text: text.into() }
+}
+
+pub(super) fn addressed(service: &ServiceName, site: &SiteName, authority: &str, prefix: &str) -> Reason {
+    reason("addressed", format!("{authority}{prefix} is {service}'s endpoint at {site}"))
+}
+
+pub(super) fn matched(profile: &str, matched: &Matched<'_>) -> Reason {
+    match (matched.kind, matched.id) {
+        (None, _) => reason("no-kind", format!("profile {profile} knows no resource by this path")),
+        (Some(kind), None) => reason("kind", format!("by profile {profile} the path is of kind {kind}")),
+        (Some(kind), Some(id)) => reason("kind", format!("by profile {profile} the path is {kind} {id}")),
+    }
+}
+
+pub(super) fn no_scope() -> Reason {
+    reason("no-scope", "the request has no scope: its own site serves it")
+}
+
+pub(super) fn source(source: ScopeSource, outranked: &[ScopeSource]) -> Reason {
+    let mut text = format!("the scope comes from {}", place(source));
+    for other in outranked {
+        text += &format!(", which outranks {}", place(*other));
+    }
+    reason("scope", text)
+}
+
+fn place(source: ScopeSource) -> &'static str {
+    match source {
+        ScopeSource::Header => "the request's header",
+        ScopeSource::Parameter => "the request's query",
+        ScopeSource::Workflow => "the request that caused this one",
+        ScopeSource::Session => "cheops exec",
+    }
+}
+
+pub(super) fn binding(service: &ServiceName, binding: &Binding) -> Reason {
+    let sites = joined(&binding.sites, ", else ");
+    match binding.by {
+        By::Name => reason("bound", format!("the scope binds {service} to {sites}")),
+        By::Bare => reason(
+            "bound-as-addressed",
+            format!("the scope names no service, so it binds the addressed one to {sites}"),
+        ),
+        By::Default => {
+            reason("not-named", format!("the scope doesn't name {service}: the entry site {sites} serves it"))
+        }
+        By::OwnSite => reason(
+            "own-site",
+            format!(
+                "the scope was for the service that its request addressed; {service} is served where it is called, at {sites}"
+            ),
+        ),
+        By::Identity => {
+            reason("identity-stays", format!("{service} checks credentials: under cheops exec it stays at {sites}"))
+        }
+    }
+}
+
+pub(super) fn route(route: &Route, here: &SiteName) -> Reason {
+    match route {
+        Route::Direct => reason("direct", format!("the addressed endpoint at {here} serves it")),
+        Route::At(to) if to.own => reason("here", format!("{here}, this agent's own site, serves it")),
+        Route::At(to) => reason("forwarded", format!("it goes to {}'s agent", to.site)),
+        Route::FirstOf(several) => {
+            let sites: Vec<SiteName> = several.iter().map(|to| to.site.clone()).collect();
+            reason(
+                "first-of",
+                format!(
+                    "{} are tried in this order, each only if nothing happened at the one before",
+                    joined(&sites, ", ")
+                ),
+            )
+        }
+    }
+}
+
+pub(super) fn next_on(next_on: &NextOn) -> Option<Reason> {
+    let mut statuses: Vec<String> = next_on.capacity.iter().map(|error| error.status.to_string()).collect();
+    if next_on.not_found {
+        statuses.insert(0, "404 (the request is for one resource)".to_owned());
+    }
+    let text = || {
+        format!("besides a site that can't be reached, these answers let the next be tried: {}", statuses.join(", "))
+    };
+    (!statuses.is_empty()).then(|| reason("next-on", text()))
+}
+
+fn joined(sites: &[SiteName], by: &str) -> String {
+    sites.iter().map(SiteName::as_str).collect::<Vec<_>>().join(by)
+}

@@ -1,0 +1,210 @@
+//! What must hold in a profile beyond its types, each fault at its place.
+
+use std::collections::HashSet;
+
+use toml::Spanned;
+
+use crate::config::diagnostic::did_you_mean;
+
+use super::matcher::{Segment, pattern};
+use super::model::{Action, CapacityError, ConcurrentRule, File, Kind, Methods, OpKind, VERSION};
+use super::pointer::Pointer;
+
+/// A fault and the bytes of the file that it is about.
+pub(super) type Fault = (String, std::ops::Range<usize>);
+
+/// Every fault, in the order of the file's parts.
+pub(super) fn faults(file: &File) -> Vec<Fault> {
+    let mut check = Check { faults: Vec::new() };
+    if *file.version.get_ref() != VERSION {
+        let message = format!("this agent reads version {VERSION} of profiles, not {}", file.version.get_ref());
+        check.faults.push((message, file.version.span()));
+        return check.faults;
+    }
+    let top = file.version.span();
+    if let Some(methods) = &file.methods {
+        check.methods(methods, &top);
+    }
+    check.capacity(&file.capacity, &top);
+    check.concurrent(&file.concurrent, &top);
+    check.platform(file, &top);
+    check.names(file);
+    for kind in &file.kinds {
+        check.kind(kind, file);
+    }
+    check.patterns_apart(file);
+    check.faults
+}
+
+struct Check {
+    faults: Vec<Fault>,
+}
+
+impl Check {
+    fn add(&mut self, message: impl Into<String>, span: std::ops::Range<usize>) {
+        self.faults.push((message.into(), span));
+    }
+
+    fn platform(&mut self, file: &File, top: &std::ops::Range<usize>) {
+        for correlation in &file.platform.correlation {
+            self.header(&correlation.header, top);
+        }
+        if let Some(credentials) = &file.platform.credentials {
+            self.header(&credentials.header, top);
+            let issued = credentials.issued.as_ref();
+            if issued.is_some_and(|issued| issued.header.is_some() == issued.field.is_some()) {
+                self.add("credentials are issued in a header or in a field, one of the two", top.clone());
+            }
+        }
+        if let Some(health) = &file.platform.health
+            && !health.path.starts_with('/')
+        {
+            self.add(format!("the health request's path \"{}\" must begin with \"/\"", health.path), top.clone());
+        }
+    }
+
+    /// A field name as RFC 9110, 5.1 has it.
+    fn header(&mut self, name: &str, place: &std::ops::Range<usize>) {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            self.add(format!("\"{name}\" is no header's name"), place.clone());
+        }
+    }
+
+    fn methods(&mut self, methods: &Methods, place: &std::ops::Range<usize>) {
+        for method in methods.collection.keys().chain(methods.item.keys()) {
+            self.method(method, place);
+        }
+    }
+
+    fn method(&mut self, method: &str, place: &std::ops::Range<usize>) {
+        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+            self.add(format!("\"{method}\" is no method: methods are in capitals, such as GET"), place.clone());
+        }
+    }
+
+    fn capacity(&mut self, errors: &[CapacityError], place: &std::ops::Range<usize>) {
+        for error in errors {
+            if !(400..600).contains(&error.status) {
+                self.add(format!("a capacity error has a status from 400 to 599, not {}", error.status), place.clone());
+            }
+        }
+    }
+
+    fn concurrent(&mut self, rules: &[ConcurrentRule], place: &std::ops::Range<usize>) {
+        let mut seen = HashSet::new();
+        for rule in rules {
+            let mut pair = rule.pair;
+            pair.sort_unstable();
+            if pair.iter().any(|op| matches!(op, OpKind::Read | OpKind::List)) {
+                self.add("a rule is about ops that change something", place.clone());
+            }
+            if !seen.insert(pair) {
+                self.add("there are two rules for one pair of ops", place.clone());
+            }
+        }
+    }
+
+    fn names(&mut self, file: &File) {
+        let mut seen = HashSet::new();
+        for kind in &file.kinds {
+            if !seen.insert(kind.name.get_ref()) {
+                self.add(format!("there is a kind \"{}\" already", kind.name.get_ref()), kind.name.span());
+            }
+        }
+    }
+
+    fn kind(&mut self, kind: &Kind, file: &File) {
+        let place = kind.name.span();
+        if kind.collections.is_empty() && kind.items.is_empty() && kind.actions.is_empty() {
+            self.add(format!("kind \"{}\" has no path", kind.name.get_ref()), place.clone());
+        }
+        self.methods(&kind.methods, &place);
+        self.capacity(&kind.capacity, &place);
+        self.concurrent(&kind.concurrent, &place);
+        for path in &kind.collections {
+            self.pattern(path, Some(false));
+        }
+        for path in &kind.items {
+            self.pattern(path, Some(true));
+        }
+        for Action { method, path, body, .. } in &kind.actions {
+            self.method(method, &place);
+            self.pattern(path, None);
+            self.pointers(body);
+        }
+        for reference in &kind.references {
+            self.pointer(&reference.field);
+            let names = || file.kinds.iter().map(|kind| kind.name.get_ref().as_str());
+            let wanted = reference.kind.get_ref();
+            if !names().any(|name| name == wanted) {
+                self.add(
+                    format!("there is no kind \"{wanted}\"{}", did_you_mean(wanted, names())),
+                    reference.kind.span(),
+                );
+            }
+        }
+        let created = kind.created.iter().flat_map(|created| [&created.id, &created.name]);
+        let list = kind.list.iter().flat_map(|list| [&list.id, &list.next]);
+        let marker = kind.marker.iter().map(|marker| &marker.field);
+        created.chain(list).chain(marker).for_each(|pointer| self.pointers(pointer));
+        kind.list.iter().for_each(|list| self.pointer(&list.elements));
+        let fields = kind.divide.iter().map(|divide| &divide.field);
+        let fields = fields.chain(kind.aggregate.iter().map(|aggregate| &aggregate.field));
+        fields.chain(&kind.volatile).chain(&kind.secret).for_each(|pointer| self.pointer(pointer));
+    }
+
+    fn pointers<'a>(&mut self, pointers: impl IntoIterator<Item = &'a Spanned<String>>) {
+        pointers.into_iter().for_each(|pointer| self.pointer(pointer));
+    }
+
+    fn pointer(&mut self, pointer: &Spanned<String>) {
+        if let Err(error) = Pointer::try_from(pointer.get_ref().clone()) {
+            self.add(error.to_string(), pointer.span());
+        }
+    }
+
+    /// A pattern must be well-formed; an item's has an id, a collection's has none.
+    fn pattern(&mut self, path: &Spanned<String>, is_item: Option<bool>) {
+        let segments = match pattern(path.get_ref()) {
+            Ok(segments) => segments,
+            Err(message) => return self.add(message, path.span()),
+        };
+        let ids = segments.iter().filter(|s| matches!(s, Segment::Any { is_id: true } | Segment::Tail { is_id: true }));
+        match (ids.count(), is_item) {
+            (0, Some(true)) => self.add("an item's path has {id}", path.span()),
+            (1.., Some(false)) => self.add("{id} stands in an item's path, not in a collection's", path.span()),
+            (2.., _) => self.add("a path has {id} once", path.span()),
+            _ => {}
+        }
+    }
+
+    /// No two kinds of one service have the same path.
+    fn patterns_apart(&mut self, file: &File) {
+        let mut seen: Vec<(Vec<Segment<'_>>, &Kind)> = Vec::new();
+        for kind in &file.kinds {
+            for path in kind.collections.iter().chain(&kind.items) {
+                let shape: Vec<_> = pattern(path.get_ref()).unwrap_or_default().into_iter().map(unnamed).collect();
+                let meet = |other: &Kind| {
+                    kind.services.is_empty()
+                        || other.services.is_empty()
+                        || kind.services.iter().any(|service| other.services.contains(service))
+                };
+                let taken = seen.iter().find(|(known, other)| !shape.is_empty() && *known == shape && meet(other));
+                if let Some((_, other)) = taken {
+                    self.add(format!("kind \"{}\" has this path already", other.name.get_ref()), path.span());
+                }
+                seen.push((shape, kind));
+            }
+        }
+    }
+}
+
+/// A segment by what it matches.
+fn unnamed(segment: Segment<'_>) -> Segment<'_> {
+    match segment {
+        Segment::Any { .. } => Segment::Any { is_id: false },
+        Segment::Tail { .. } => Segment::Tail { is_id: false },
+        literal => literal,
+    }
+}

@@ -1,0 +1,278 @@
+//! A profile compiled: which kind of resource a path is, and what a method does to it.
+
+use std::collections::BTreeMap;
+
+use super::model::{CapacityError, Correlation, File, Kind, Methods, OpKind};
+
+/// The most segments of a path that are looked at.
+const MAX_SEGMENTS: usize = 32;
+
+/// A platform's description, ready to be asked.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub name: String,
+    /// All of the file, for what is read rarely.
+    pub file: File,
+    nodes: Vec<Node>,
+}
+
+/// What a profile makes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matched<'a> {
+    /// The kind of resource, if the path is one's.
+    pub kind: Option<&'a str>,
+    /// The resource's id as it stands in the path.
+    pub id: Option<&'a str>,
+    pub op: OpKind,
+}
+
+/// One place in the tree of all patterns; the number of its segments is its depth.
+#[derive(Clone, Debug, Default)]
+struct Node {
+    /// Sorted by text.
+    literals: Vec<(Box<str>, usize)>,
+    any: Option<usize>,
+    ends: Vec<End>,
+    /// Patterns whose last parameter takes this and all further segments.
+    tails: Vec<End>,
+}
+
+/// A pattern's end.
+#[derive(Clone, Debug)]
+struct End {
+    kind: usize,
+    /// Which segment is the id.
+    id: Option<usize>,
+    methods: Vec<(Box<str>, OpKind)>,
+}
+
+/// A segment of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Segment<'a> {
+    Literal(&'a str),
+    Any { is_id: bool },
+    Tail { is_id: bool },
+}
+
+/// Reads a pattern: `/v2/servers/{id}`.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(super) fn pattern(text: &str) -> Result<Vec<Segment<'_>>, &'static str> {
+    let path = text.strip_prefix('/').ok_or("a path begins with \"/\"")?;
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        if matches!(segments.last(), Some(Segment::Tail { .. })) {
+            return Err("{…...} takes all that follows: it must be the last segment");
+        }
+        let parameter = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        segments.push(match parameter {
+            _ if segment.is_empty() => return Err("a segment is empty"),
+            Some("" | "...") => return Err("a parameter needs a name, as in {id}"),
+            Some(name) if name.contains(['{', '}']) => return Err("a segment is one parameter or plain text"),
+            Some(name) => match name.strip_suffix("...") {
+                Some(name) => Segment::Tail { is_id: name == "id" },
+                None => Segment::Any { is_id: name == "id" },
+            },
+            None if segment.contains(['{', '}', '?', '#']) => return Err("a segment is one parameter or plain text"),
+            None => Segment::Literal(segment),
+        });
+    }
+    if segments.len() > MAX_SEGMENTS {
+        return Err("a path has at most 32 segments");
+    }
+    Ok(segments)
+}
+
+impl Profile {
+    /// Compiles a file that [`check`](super::check) found well.
+    pub(super) fn compile(name: String, file: File, methods: &Methods) -> Self {
+        let mut profile = Self { name, nodes: vec![Node::default()], file };
+        let kinds = std::mem::take(&mut profile.file.kinds);
+        for (number, kind) in kinds.iter().enumerate() {
+            profile.add_kind(number, kind, methods);
+        }
+        profile.file.kinds = kinds;
+        profile.file.methods.get_or_insert_with(|| methods.clone());
+        profile
+    }
+
+    fn add_kind(&mut self, number: usize, kind: &Kind, methods: &Methods) {
+        let collection = merged(&methods.collection, &kind.methods.collection);
+        let item = merged(&methods.item, &kind.methods.item);
+        for path in &kind.collections {
+            self.add(number, path.get_ref(), &collection);
+        }
+        for path in &kind.items {
+            self.add(number, path.get_ref(), &item);
+        }
+        // Without the body it isn't known which action it is: what holds for all of them, else the careful reading.
+        let mut actions: BTreeMap<(&str, &str), OpKind> = BTreeMap::new();
+        for action in &kind.actions {
+            let op = actions.entry((action.path.get_ref(), &action.method)).or_insert(action.op);
+            if *op != action.op {
+                *op = OpKind::Once;
+            }
+        }
+        for ((path, method), op) in actions {
+            self.add(number, path, &[(method.into(), op)]);
+        }
+    }
+
+    fn add(&mut self, kind: usize, path: &str, methods: &[(Box<str>, OpKind)]) {
+        let segments = pattern(path).unwrap_or_default();
+        let id =
+            segments.iter().position(|s| matches!(s, Segment::Any { is_id: true } | Segment::Tail { is_id: true }));
+        let mut at = 0;
+        let mut is_tail = false;
+        for segment in segments {
+            match segment {
+                Segment::Literal(text) => at = self.literal(at, text),
+                Segment::Any { .. } => at = self.any(at),
+                Segment::Tail { .. } => is_tail = true,
+            }
+        }
+        let Some(node) = self.nodes.get_mut(at) else { return };
+        let ends = if is_tail { &mut node.tails } else { &mut node.ends };
+        if let Some(end) = ends.iter_mut().find(|end| end.kind == kind && end.id == id) {
+            end.methods.retain(|(known, _)| methods.iter().all(|(method, _)| method != known));
+            end.methods.extend_from_slice(methods);
+        } else {
+            ends.push(End { kind, id, methods: methods.to_vec() });
+        }
+    }
+
+    fn literal(&mut self, at: usize, text: &str) -> usize {
+        let fresh = self.nodes.len();
+        let Some(node) = self.nodes.get_mut(at) else { return at };
+        match node.literals.binary_search_by(|(known, _)| (**known).cmp(text)) {
+            Ok(found) => node.literals.get(found).map_or(at, |(_, next)| *next),
+            Err(place) => {
+                node.literals.insert(place, (text.into(), fresh));
+                self.nodes.push(Node::default());
+                fresh
+            }
+        }
+    }
+
+    fn any(&mut self, at: usize) -> usize {
+        let fresh = self.nodes.len();
+        let Some(node) = self.nodes.get_mut(at) else { return at };
+        let next = *node.any.get_or_insert(fresh);
+        if next == fresh {
+            self.nodes.push(Node::default());
+        }
+        next
+    }
+
+    /// What a request is. `service` is its service's type; `path` is without the endpoint's prefix and without a query.
+    /// Literal segments win over parameters; nothing is decoded.
+    pub fn matching<'a>(&'a self, service: Option<&str>, method: &str, path: &'a str) -> Matched<'a> {
+        let mut segments = [""; MAX_SEGMENTS];
+        let mut count = 0;
+        for segment in path.strip_prefix('/').unwrap_or(path).split('/') {
+            let Some(slot) = segments.get_mut(count) else { return NOTHING };
+            *slot = segment;
+            count += 1;
+        }
+        let segments = segments.get(..count).unwrap_or_default();
+        let segments = segments.strip_suffix(&[""]).unwrap_or(segments);
+        match self.walk(0, 0, segments, service) {
+            Some((end, last)) => self.found(end, last, segments, method, path),
+            None => self.by_position(segments, method),
+        }
+    }
+
+    /// The end of the best pattern, and the segment at which its tail begins.
+    fn walk(&self, at: usize, depth: usize, path: &[&str], service: Option<&str>) -> Option<(&End, Option<usize>)> {
+        let node = self.nodes.get(at)?;
+        let Some(segment) = path.get(depth) else {
+            return Some((node.ends.iter().find(|end| self.serves(end, service))?, None));
+        };
+        let literal = node.literals.binary_search_by(|(known, _)| (**known).cmp(segment)).ok();
+        let literal = literal.and_then(|found| node.literals.get(found)).map(|(_, next)| *next);
+        let any = node.any.filter(|_| !segment.is_empty());
+        literal
+            .and_then(|next| self.walk(next, depth + 1, path, service))
+            .or_else(|| any.and_then(|next| self.walk(next, depth + 1, path, service)))
+            .or_else(|| Some((node.tails.iter().find(|end| self.serves(end, service))?, Some(depth))))
+    }
+
+    fn serves(&self, end: &End, service: Option<&str>) -> bool {
+        let services = self.file.kinds.get(end.kind).map_or(&[][..], |kind| &kind.services);
+        services.is_empty() || service.is_some_and(|service| services.iter().any(|one| one == service))
+    }
+
+    fn found<'a>(
+        &'a self,
+        end: &'a End,
+        tail: Option<usize>,
+        segments: &[&'a str],
+        method: &str,
+        path: &'a str,
+    ) -> Matched<'a> {
+        let id = end.id.and_then(|id| match tail {
+            Some(depth) if depth == id => {
+                let before: usize = segments.iter().take(depth).map(|segment| segment.len() + 1).sum();
+                Some(path.strip_prefix('/').unwrap_or(path).get(before..)?.trim_end_matches('/'))
+            }
+            _ => segments.get(id).copied(),
+        });
+        let op = end.methods.iter().find(|(known, _)| **known == *method).map_or(OpKind::Unknown, |(_, op)| *op);
+        Matched { kind: self.file.kinds.get(end.kind).map(|kind| kind.name.get_ref().as_str()), id, op }
+    }
+
+    /// Collections and items in turn, behind the skipped segments.
+    fn by_position<'a>(&'a self, segments: &[&'a str], method: &str) -> Matched<'a> {
+        let Some(conventional) = &self.file.conventional else { return NOTHING };
+        let skipped = segments.iter().take_while(|segment| conventional.skip.iter().any(|skip| skips(skip, segment)));
+        let segments = segments.get(skipped.count()..).unwrap_or_default();
+        if segments.iter().any(|segment| segment.is_empty()) {
+            return NOTHING;
+        }
+        let op = |methods: &BTreeMap<String, OpKind>| methods.get(method).copied().unwrap_or(OpKind::Unknown);
+        let Some(methods) = &self.file.methods else { return NOTHING };
+        match segments {
+            [] => NOTHING,
+            [.., kind, id] if segments.len() % 2 == 0 => {
+                Matched { kind: Some(*kind), id: Some(*id), op: op(&methods.item) }
+            }
+            [.., kind] => Matched { kind: Some(*kind), id: None, op: op(&methods.collection) },
+        }
+    }
+
+    /// The class of a service by its type; `identity` issues and checks credentials.
+    pub fn class(&self, service: Option<&str>) -> Option<&str> {
+        self.file.platform.classes.get(service?).map(String::as_str)
+    }
+
+    /// Headers that link a call to the request that caused it, in the order in which they count.
+    pub fn correlation(&self) -> &[Correlation] {
+        &self.file.platform.correlation
+    }
+
+    /// Answers to a request on this kind that let `||` go on to the next site.
+    pub fn capacity(&self, kind: Option<&str>) -> Vec<CapacityError> {
+        let own = self.file.kinds.iter().filter(|known| Some(known.name.get_ref().as_str()) == kind);
+        self.file.capacity.iter().chain(own.flat_map(|kind| &kind.capacity)).cloned().collect()
+    }
+}
+
+const NOTHING: Matched<'static> = Matched { kind: None, id: None, op: OpKind::Unknown };
+
+/// Whether a leading segment is skipped: as it is, or with a number in place of `{number}`.
+fn skips(skip: &str, segment: &str) -> bool {
+    match skip.strip_suffix("{number}") {
+        None => skip == segment,
+        Some(before) => segment.strip_prefix(before).is_some_and(|number| {
+            number.starts_with(|c: char| c.is_ascii_digit()) && number.chars().all(|c| c.is_ascii_digit() || c == '.')
+        }),
+    }
+}
+
+/// `all`, with the methods of `own` in their place.
+fn merged(all: &BTreeMap<String, OpKind>, own: &BTreeMap<String, OpKind>) -> Vec<(Box<str>, OpKind)> {
+    let mut methods = all.clone();
+    methods.extend(own.iter().map(|(method, op)| (method.clone(), *op)));
+    methods.into_iter().map(|(method, op)| (method.into(), op)).collect()
+}

@@ -1,0 +1,337 @@
+//! A profile's file, version 1. What is not used yet is checked all the same, so that a file that loads today means the
+//! same tomorrow.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::pointer::Pointer;
+
+/// The version of the format that this agent reads.
+pub const VERSION: i64 = 1;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct File {
+    /// Of the format; [`VERSION`].
+    pub version: Spanned<i64>,
+    /// What the profile is for, in a line.
+    pub about: Option<String>,
+    #[serde(default)]
+    pub platform: Platform,
+    /// What methods do; those of `rest` by default.
+    pub methods: Option<Methods>,
+    /// How paths are read that no kind matches; by default they aren't.
+    pub conventional: Option<Conventional>,
+    /// Answers that mean "not at this site": `||` goes on to the next.
+    #[serde(default)]
+    pub capacity: Vec<CapacityError>,
+    /// For each kind that doesn't say it itself.
+    #[serde(default)]
+    pub concurrent: Vec<ConcurrentRule>,
+    #[serde(default)]
+    pub kinds: Vec<Kind>,
+}
+
+/// What all services of the platform share.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Platform {
+    /// Service type → class. The class `identity` issues and checks credentials.
+    #[serde(default)]
+    pub classes: BTreeMap<String, String>,
+    /// Headers by which an outgoing call is linked to the request that caused it, the first found counts.
+    #[serde(default)]
+    pub correlation: Vec<Correlation>,
+    pub credentials: Option<Credentials>,
+    pub health: Option<Health>,
+}
+
+/// A header that the application itself carries from a request to the calls that it causes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Correlation {
+    pub header: String,
+    /// Written when a scoped request comes without it; `{uuid}` is replaced by a fresh one.
+    pub set: Option<String>,
+    /// Whether the client gets the value back that it sent, where the service answers with another.
+    #[serde(default)]
+    pub restore: bool,
+}
+
+/// What stands for the caller, and what becomes of it at other sites (SPEC.md 6.3).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Credentials {
+    /// The header that holds the caller's credential.
+    pub header: String,
+    /// The class of the service that issues it.
+    pub issuer: Option<String>,
+    /// Where an answer of the issuer gives a fresh credential.
+    pub issued: Option<Issued>,
+    #[serde(default)]
+    pub elsewhere: Elsewhere,
+    /// Whether a token may link a call to a request, when exactly one live scope uses it.
+    #[serde(default)]
+    pub links: bool,
+    /// Whether `<token>!SCOPE!<json>` in this header carries a scope.
+    #[serde(default)]
+    pub carries_scope: bool,
+}
+
+/// Where a fresh credential is in an answer: one of the two.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Issued {
+    pub header: Option<String>,
+    pub field: Option<Pointer>,
+}
+
+/// How an op that is applied later at another site gets that site's credentials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Elsewhere {
+    /// The caller's own, as they came.
+    #[default]
+    Pass,
+    /// The agent's own user at that site.
+    ServiceAccount,
+    /// The agent's certificate, with the authenticated caller in headers.
+    FrontProxy,
+    /// A header from a credential file.
+    Static,
+}
+
+/// A request that tells whether a service works.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Health {
+    #[serde(default = "get")]
+    pub method: String,
+    pub path: String,
+    /// Statuses that mean yes; none given: any below 500.
+    #[serde(default)]
+    pub status: Vec<u16>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+/// Method → what it does, for the two kinds of path.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Methods {
+    #[serde(default)]
+    pub collection: BTreeMap<String, OpKind>,
+    #[serde(default)]
+    pub item: BTreeMap<String, OpKind>,
+}
+
+/// Collections and items by position: `/things`, `/things/ID`, `/things/ID/parts`, …
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Conventional {
+    /// Leading segments that are no collection. `{number}` at the end stands for digits and dots: `v{number}`.
+    #[serde(default)]
+    pub skip: Vec<String>,
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpKind {
+    /// One resource is read.
+    Read,
+    /// A collection is read.
+    List,
+    Create,
+    /// Sets the whole state.
+    Replace,
+    /// Sets some fields.
+    Merge,
+    /// Commutes with itself, not repeatable.
+    Add,
+    /// A side effect, such as a reboot; never run again.
+    Once,
+    Delete,
+    /// The profile says nothing about it.
+    #[serde(skip_deserializing)]
+    Unknown,
+}
+
+/// An answer that says that this site has no room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CapacityError {
+    pub status: u16,
+    /// Text that the body must hold.
+    pub body: Option<String>,
+}
+
+/// What becomes of two concurrent ops (SPEC.md 4.1).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ConcurrentRule {
+    pub pair: [OpKind; 2],
+    pub rule: Rule,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    TakeOne,
+    BothAnyOrder,
+    BothKeepOrder,
+    BothReverseOrder,
+}
+
+/// One kind of resource.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Kind {
+    pub name: Spanned<String>,
+    /// Types of the services that have it; none given: all of the platform.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// Path patterns of the collection: literal segments and `{name}` for any one segment.
+    #[serde(default)]
+    pub collections: Vec<Spanned<String>>,
+    /// Path patterns of one resource: `{id}` is its id, `{id...}` also over several segments at the end.
+    #[serde(default)]
+    pub items: Vec<Spanned<String>>,
+    /// Instead of the file's own, method by method.
+    #[serde(default)]
+    pub methods: Methods,
+    /// Requests that are neither on a collection nor an item, or do something else there.
+    #[serde(default)]
+    pub actions: Vec<Action>,
+    pub created: Option<Created>,
+    pub list: Option<List>,
+    #[serde(default)]
+    pub concurrent: Vec<ConcurrentRule>,
+    #[serde(default)]
+    pub references: Vec<Reference>,
+    #[serde(default)]
+    pub divide: Vec<Divide>,
+    #[serde(default)]
+    pub aggregate: Vec<Aggregate>,
+    /// Fields that change by themselves: never compared.
+    #[serde(default)]
+    pub volatile: Vec<Spanned<String>>,
+    /// Fields that are never shown.
+    #[serde(default)]
+    pub secret: Vec<Spanned<String>>,
+    pub marker: Option<Marker>,
+    /// Besides the file's own.
+    #[serde(default)]
+    pub capacity: Vec<CapacityError>,
+}
+
+/// `POST /servers/{id}/action` with `{"reboot": …}`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Action {
+    pub method: String,
+    pub path: Spanned<String>,
+    pub op: OpKind,
+    /// Only when the body has this field.
+    pub body: Option<Spanned<String>>,
+}
+
+/// Where a create's answer has the new resource's id and name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Created {
+    /// None: the last segment of `Location`.
+    pub id: Option<Spanned<String>>,
+    pub name: Option<Spanned<String>>,
+}
+
+/// How a list is made up, and how its next page is asked for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct List {
+    /// The list of elements.
+    pub elements: Spanned<String>,
+    /// Within an element.
+    pub id: Option<Spanned<String>>,
+    /// The field with the next page's URL.
+    pub next: Option<Spanned<String>>,
+    /// The query parameter that names the last element seen.
+    pub marker: Option<String>,
+    /// The query parameter for a page's length.
+    pub limit: Option<String>,
+}
+
+/// A field that names another resource.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Reference {
+    pub field: Spanned<String>,
+    /// The kind that it names.
+    pub kind: Spanned<String>,
+    pub pattern: Dependency,
+}
+
+/// How a resource depends on another (SPEC.md 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dependency {
+    /// Needed when it is made.
+    Requirement,
+    /// Needed as long as it lives.
+    Reliance,
+    /// Made of parts that the application makes itself.
+    Composition,
+}
+
+/// A field that is cut among the sites of a crossed resource (SPEC.md 4.2).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Divide {
+    pub field: Spanned<String>,
+    pub how: Divider,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Divider {
+    Even,
+    Weighted,
+    Capacity,
+    Range,
+    Quota,
+}
+
+/// A field whose values at the sites make one value.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Aggregate {
+    pub field: Spanned<String>,
+    pub how: Aggregator,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aggregator {
+    Sum,
+    Min,
+    Max,
+    All,
+    Any,
+    Union,
+    Latest,
+}
+
+/// How a resource that the agent made is found again after an ambiguous create.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Marker {
+    /// The field that the op's id is written to. None: by its name alone.
+    pub field: Option<Spanned<String>>,
+    /// The query parameter by which the list is searched.
+    pub query: Option<String>,
+}
