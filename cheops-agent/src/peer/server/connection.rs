@@ -109,6 +109,8 @@ async fn http2<S: Serve>(
         .initial_connection_window_size(connection_window(host.limits.exchanges))
         .max_concurrent_streams(host.limits.exchanges)
         .max_header_list_size(HEADER_LIST)
+        // A peer whose clients all give up at once is no attacker; h2's own limit of 20 would end its whole link.
+        .max_pending_accept_reset_streams(host.limits.exchanges as usize)
         .handshake::<_, Bytes>(io);
     let mut connection = timeout(host.limits.handshake, handshake).await.map_err(|_| ConnectionError::Slow)??;
     host.counters.add(Count::Connected);
