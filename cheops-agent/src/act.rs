@@ -3,8 +3,16 @@
 //! `wire` is a stream with its unread bytes, `exchange` one request and its answers between two wires, `passthrough`
 //! everything that isn't HTTP (any more), `upstream` the way to a service, `connection` a client's whole connection.
 
+pub mod admission;
+mod alarm;
 pub mod exchange;
+#[cfg(test)]
+pub(crate) mod fakes;
+pub mod passthrough;
+pub mod shared;
+pub mod upstream;
 pub mod wire;
 
 pub use exchange::{Answering, Cause, ExchangeError, Finished, Judged, Kept, Next, Reached, Sending, Side, exchange};
+pub use shared::{Pace, Sessions, Shared};
 pub use wire::Wire;

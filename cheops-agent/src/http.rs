@@ -11,6 +11,7 @@ pub mod head;
 pub mod problem;
 pub mod reply;
 pub mod sniff;
+pub mod target;
 
 pub use body::Body;
 pub use framing::FramingError;

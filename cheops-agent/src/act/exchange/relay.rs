@@ -1,14 +1,14 @@
 //! The two directions of an exchange, polled together in one task.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::{Answering, Bounds, Cause, ExchangeError, Finished, Judged, Next, Reached, Sending, Side};
+use crate::act::alarm::Alarm;
 use crate::act::wire::{LARGE, Wire};
 use crate::http::framing::HeadEnd;
 use crate::http::{AnswerHead, Body, BodyLength, FramingError};
@@ -22,7 +22,7 @@ pub(super) struct Relay<'a, 'j, C, S> {
     bounds: Bounds,
     up: Up,
     down: Down,
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 /// The request's way. Its head's rest is in `sending.head`.
@@ -102,7 +102,7 @@ where
             owing: answering.begin_within.map(|_| Instant::now()),
             partial: None,
         };
-        Self { client, service, sending, answering, bounds, up, down, alarm: None }
+        Self { client, service, sending, answering, bounds, up, down, alarm: Alarm::default() }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Finished, ExchangeError>> {
@@ -381,11 +381,9 @@ where
         let request = self.up.starving.map(|since| (since, self.bounds.body_read, Side::Client));
         let nearest = [head, answer, request].into_iter().flatten().min_by_key(|(since, allowed, _)| *since + *allowed);
         let Some((since, allowed, side)) = nearest else { return Ok(()) };
-        let deadline = since + allowed;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if alarm.deadline() != deadline {
-            alarm.as_mut().reset(deadline);
+        match self.alarm.poll(cx, Some(since + allowed)) {
+            Poll::Ready(()) => Err((side, Cause::Timeout(allowed))),
+            Poll::Pending => Ok(()),
         }
-        if alarm.as_mut().poll(cx).is_ready() { Err((side, Cause::Timeout(allowed))) } else { Ok(()) }
     }
 }

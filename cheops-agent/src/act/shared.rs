@@ -1,0 +1,96 @@
+//! What every connection of the data path shares.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::Admission;
+use crate::accept::{Origins, SessionId};
+use crate::config::Config;
+use crate::metadata::Snapshot;
+use crate::observe::Observer;
+
+/// Everything that serving a request may look at. What changes while the agent runs is swapped whole.
+pub struct Shared {
+    pub config: ArcSwap<Config>,
+    pub snapshot: ArcSwap<Snapshot>,
+    pub origins: Arc<dyn Origins>,
+    pub observer: Arc<Observer>,
+    pub sessions: Sessions,
+    pub admission: Admission,
+    /// Where this agent itself listens: never dialled.
+    pub own: ArcSwap<Vec<SocketAddr>>,
+    /// `SO_MARK` of the agent's own connections; `None` where the kernel programs don't run.
+    pub mark: Option<u32>,
+    /// Once cancelled, no connection is accepted, and an idle one ends at its next request boundary.
+    pub drain: CancellationToken,
+    pub pace: Pace,
+}
+
+impl Shared {
+    pub fn new(config: Config, snapshot: Snapshot, origins: Arc<dyn Origins>, observer: Arc<Observer>) -> Self {
+        Self {
+            config: ArcSwap::from_pointee(config),
+            snapshot: ArcSwap::from_pointee(snapshot),
+            origins,
+            observer,
+            sessions: Sessions::default(),
+            admission: Admission::default(),
+            own: ArcSwap::default(),
+            mark: None,
+            drain: CancellationToken::new(),
+            pace: Pace::default(),
+        }
+    }
+}
+
+/// Waits that are no matter of taste, but that tests shorten.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// How long bytes that may still become HTTP, but don't look like it, are waited with.
+    pub still: Duration,
+    /// How long nothing may move in a tunnel of which one way is closed.
+    pub half_closed: Duration,
+    /// How long the other end has for its close.
+    pub linger: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { still: Duration::from_secs(1), half_closed: Duration::from_secs(300), linger: Duration::from_secs(5) }
+    }
+}
+
+/// The scopes of `cheops exec`'s live sessions.
+#[derive(Default)]
+pub struct Sessions(ArcSwap<HashMap<SessionId, Arc<str>>>);
+
+impl Sessions {
+    /// The scope's text under which the session runs.
+    pub fn scope(&self, session: SessionId) -> Option<Arc<str>> {
+        self.0.load().get(&session).cloned()
+    }
+
+    /// A session begins.
+    pub fn insert(&self, session: SessionId, scope: &str) {
+        let scope = Arc::from(scope);
+        self.0.rcu(|sessions| {
+            let mut sessions = HashMap::clone(sessions);
+            sessions.insert(session, Arc::clone(&scope));
+            sessions
+        });
+    }
+
+    /// A session has ended.
+    pub fn remove(&self, session: SessionId) {
+        self.0.rcu(|sessions| {
+            let mut sessions = HashMap::clone(sessions);
+            sessions.remove(&session);
+            sessions
+        });
+    }
+}

@@ -1,0 +1,132 @@
+//! The way to a service: dialled once for each client connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::accept::Origins;
+use crate::address::ClientAddr;
+use crate::config::Timeouts;
+
+/// Why a service could not be dialled.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The agent itself listens there.
+    #[error("{0} is an address of the agent itself")]
+    Loop(SocketAddr),
+    /// The service could not be told who the client is.
+    #[error("the client's address can't be announced: {0}")]
+    Announce(io::Error),
+    #[error("{to}: {error}")]
+    Io { to: SocketAddr, error: io::Error },
+    #[error("{to} did not accept within {} s", .within.as_secs_f64())]
+    Timeout { to: SocketAddr, within: Duration },
+}
+
+/// How services are dialled.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialling {
+    /// `SO_MARK`, by which the kernel programs leave the agent's own connections alone. Setting it needs CAP_NET_ADMIN.
+    pub mark: Option<u32>,
+    pub connect: Duration,
+    pub keepalive: Duration,
+    pub user_timeout: Duration,
+}
+
+impl Dialling {
+    pub fn new(mark: Option<u32>, timeouts: &Timeouts) -> Self {
+        Self { mark, connect: timeouts.connect, keepalive: timeouts.keepalive, user_timeout: timeouts.user_timeout }
+    }
+}
+
+/// Connects to `to`, and lets the service there see `client` at the other end. `own` are the addresses on which this
+/// agent listens.
+///
+/// # Errors
+/// When nobody accepts in time, or the connection would come back to the agent.
+pub async fn dial(
+    origins: &dyn Origins,
+    to: SocketAddr,
+    client: ClientAddr,
+    own: &[SocketAddr],
+    dialling: Dialling,
+) -> Result<TcpStream, DialError> {
+    if is_own(to, own) {
+        return Err(DialError::Loop(to));
+    }
+    let failed = |error| DialError::Io { to, error };
+    let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    if let Some(mark) = dialling.mark {
+        SockRef::from(&socket).set_mark(mark).map_err(failed)?;
+    }
+    watch_over(&SockRef::from(&socket), dialling.keepalive, dialling.user_timeout).map_err(failed)?;
+    origins.announce(socket.as_fd(), client).map_err(DialError::Announce)?;
+    match tokio::time::timeout(dialling.connect, socket.connect(to)).await {
+        Ok(connected) => connected.map_err(failed),
+        Err(_) => Err(DialError::Timeout { to, within: dialling.connect }),
+    }
+}
+
+/// What every connection of the data path gets: small messages at once, and a dead other end noticed.
+pub(super) fn watch_over(socket: &SockRef<'_>, keepalive: Duration, user_timeout: Duration) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(keepalive))?;
+    socket.set_tcp_user_timeout(Some(user_timeout))
+}
+
+/// Whether the agent listens at `to`. A listener on the unspecified address is met on any loopback address.
+pub(super) fn is_own(to: SocketAddr, own: &[SocketAddr]) -> bool {
+    own.iter().any(|own| {
+        let ip =
+            own.ip() == to.ip() || own.ip().is_unspecified() && (to.ip().is_loopback() || to.ip().is_unspecified());
+        ip && own.port() == to.port()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::fakes::Direct;
+
+    const DIALLING: Dialling = Dialling {
+        mark: None,
+        connect: Duration::from_millis(200),
+        keepalive: Duration::from_secs(61),
+        user_timeout: Duration::from_secs(17),
+    };
+
+    #[tokio::test]
+    async fn options_are_on_the_connected_socket() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let to = listener.local_addr().expect("bound");
+        let client = ClientAddr::new("10.0.0.1:5".parse().expect("an address"));
+        let origins = Direct::default();
+        let stream = dial(&origins, to, client, &[], DIALLING).await.expect("accepted");
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().expect("read"));
+        assert!(socket.keepalive().expect("read"));
+        assert_eq!(socket.tcp_keepalive_time().expect("read"), DIALLING.keepalive);
+        assert_eq!(socket.tcp_user_timeout().expect("read"), Some(DIALLING.user_timeout));
+        assert_eq!(origins.announced(), [client]);
+    }
+
+    #[tokio::test]
+    async fn refusals_and_own_addresses_are_told_apart() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let to = listener.local_addr().expect("bound");
+        let client = ClientAddr::new(to);
+        let own = [SocketAddr::from(([0, 0, 0, 0], to.port()))];
+        let looped = dial(&Direct::default(), to, client, &own, DIALLING).await;
+        assert!(matches!(looped, Err(DialError::Loop(_))));
+        drop(listener);
+        let refused = dial(&Direct::default(), to, client, &[], DIALLING).await;
+        assert!(matches!(refused, Err(DialError::Io { .. })));
+        let unannounced = dial(&Direct::full(), to, client, &[], DIALLING).await;
+        assert!(matches!(unannounced, Err(DialError::Announce(_))));
+    }
+}
