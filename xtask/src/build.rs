@@ -1,42 +1,43 @@
-//! `cargo xtask build`: the kernel programs first, since the agent embeds them.
+//! `build`: the kernel programs with their own compiler, then the agent, which holds them, and the user's command.
 
+use anyhow::Result;
 use clap::Args;
 
-use crate::run::{command, root, succeed};
-use crate::setup;
+use crate::run;
+use crate::setup::{self, Need, toolchain};
 
-#[derive(Args, Clone, Copy, Default)]
-pub struct Arguments {
-    /// Optimise, as for an installation or a measurement.
+#[derive(Args, Default)]
+pub struct Options {
+    /// Optimised, as it is installed and measured.
     #[arg(long)]
     pub release: bool,
+    /// Only the kernel programs.
+    #[arg(long)]
+    pub ebpf: bool,
 }
 
-/// Builds everything.
-///
-/// # Errors
-/// When a compiler fails.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    kernel_programs()?;
-    let mut cargo = command("cargo");
-    cargo.args(["build", "--package", "cheops-agent", "--package", "cheops-tests", "--bins"]);
-    if arguments.release {
+pub fn run(options: &Options) -> Result<()> {
+    setup::ensure(&[Need::Build])?;
+    ebpf()?;
+    if !options.ebpf {
+        agent(options.release)?;
+    }
+    Ok(())
+}
+
+/// The kernel programs. Small and always optimised: the verifier wouldn't take them otherwise.
+pub fn ebpf() -> Result<()> {
+    let mut cargo = toolchain::choose()?.cargo()?;
+    cargo.args(["build", "--release", "--quiet", "--locked", "-Zbuild-std=core", "--target", "bpfel-unknown-none"]);
+    run::succeed(&mut cargo)
+}
+
+/// `cheops-agent` and `cheops`.
+pub fn agent(release: bool) -> Result<()> {
+    let mut cargo = run::cargo();
+    cargo.args(["build", "--package", "cheops-agent", "--bins", "--locked"]);
+    if release {
         cargo.arg("--release");
     }
-    succeed(&mut cargo)
-}
-
-/// Builds the kernel programs.
-///
-/// # Errors
-/// When their compiler fails.
-pub fn kernel_programs() -> anyhow::Result<()> {
-    let toolchain = setup::for_build()?;
-    let mut cargo = toolchain.cargo();
-    cargo
-        .current_dir(root().join("cheops-ebpf"))
-        .env_remove("CARGO_TARGET_DIR")
-        .env("RUSTFLAGS", "-C debuginfo=2 -C link-arg=--btf")
-        .args(["build", "--release", "--locked", "-Zbuild-std=core", "--target", "bpfel-unknown-none"]);
-    succeed(&mut cargo)
+    run::succeed(&mut cargo)
 }

@@ -1,14 +1,18 @@
-//! The project's one door: `cargo xtask VERB`. Every verb first makes sure that what it needs is installed.
+//! The project's one door: `cargo xtask VERB`. One file a verb; every verb first makes sure of its own set-up.
+
+#![forbid(unsafe_code)]
 
 mod build;
 mod run;
 mod setup;
+mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Build, try, test and measure Cheops.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, version)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -16,15 +20,25 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Install what building and testing needs, say why, and resume where an interruption left off.
-    Setup,
+    /// Install what building, testing, the demo and the bench need; says what and why.
+    Setup(setup::Options),
     /// Build the kernel programs, then the agent and the user's command.
-    Build(build::Arguments),
+    Build(build::Options),
+    /// Run every suite, or one; the last line counts them.
+    Test(test::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().verb {
-        Verb::Setup => setup::all(),
-        Verb::Build(arguments) => build::run(&arguments),
+fn main() -> ExitCode {
+    let result = match Arguments::parse().verb {
+        Verb::Setup(options) => setup::run(&options),
+        Verb::Build(options) => build::run(&options),
+        Verb::Test(options) => test::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

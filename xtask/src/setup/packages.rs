@@ -1,74 +1,127 @@
-//! Debian packages: which, and what each is for.
+//! Debian's packages, each with its reason.
 
-use anyhow::{Context, bail};
-use nix::unistd::geteuid;
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
-use crate::run::{command, output, succeed};
+use anyhow::{Result, bail};
 
-/// What a package is needed for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Building the kernel programs with Debian's compiler.
-    Kernel,
-    Test,
-    Demo,
-    Bench,
+use super::{Need, has_apt};
+use crate::run;
+
+/// A package of Debian's.
+#[derive(Clone, Copy, Debug)]
+pub struct Package {
+    pub name: &'static str,
+    pub why: &'static str,
 }
 
-/// Package, need, reason.
-const PACKAGES: &[(&str, Need, &str)] = &[
-    ("rustc-web", Need::Kernel, "a Rust compiler whose library source is packaged, for the kernel programs"),
-    ("cargo-web", Need::Kernel, "the cargo that goes with it"),
-    ("rust-web-src", Need::Kernel, "the source of core, which is built for the bpf target"),
-    ("llvm-22-dev", Need::Kernel, "LLVM as that compiler uses it, for bpf-linker"),
-    ("libpolly-22-dev", Need::Kernel, "a library that LLVM's link line names"),
-    ("libzstd-dev", Need::Kernel, "a library that LLVM's link line names"),
-    ("zlib1g-dev", Need::Kernel, "a library that LLVM's link line names"),
-    ("gcc", Need::Kernel, "the linker of host programs"),
-    ("iproute2", Need::Test, "network namespaces of the lab's sites"),
-    ("util-linux", Need::Test, "nsenter and unshare, to start programs at a site"),
-    ("curl", Need::Test, "a real client"),
-    ("systemd", Need::Test, "systemd-analyze, to check the units"),
-    ("python3-venv", Need::Demo, "the demo's application is installed into an environment of its own"),
-    ("wrk", Need::Bench, "the load of the bench"),
-    ("nginx-light", Need::Bench, "the bench's service, and the proxy that the agent is compared with"),
+const fn package(name: &'static str, why: &'static str) -> Package {
+    Package { name, why }
+}
+
+const BUILD: &[Package] = &[package("build-essential", "cc and ld, which rustc links with")];
+
+const TEST: &[Package] = &[
+    package("iproute2", "ip: the lab's sites are network namespaces joined by veth pairs"),
+    package("util-linux", "nsenter and unshare: processes enter a site"),
+    package("curl", "an ordinary HTTP client, unmodified"),
+    package("systemd", "units are verified, and run under a real systemd"),
+    package("openssl", "TLS bytes that must pass through untouched"),
+    package("python3", "an ordinary HTTP client and server in another language"),
 ];
 
-/// Installs what is missing for these needs.
-///
-/// # Errors
-/// When apt-get fails, or this isn't root and something is missing.
-pub fn install(needs: &[Need]) -> anyhow::Result<()> {
-    let wanted: Vec<_> = PACKAGES.iter().filter(|(_, need, _)| needs.contains(need)).collect();
-    let missing: Vec<_> = wanted.into_iter().filter(|(name, _, _)| !installed(name)).collect();
+const DEMO: &[Package] = &[
+    package("iproute2", "ip: the demo's sites are network namespaces joined by veth pairs"),
+    package("util-linux", "nsenter: commands run at a site"),
+    package("curl", "the demo's client"),
+    package("python3-venv", "Kinto, the demo's application, is installed from PyPI into a folder of its own"),
+];
+
+const BENCH: &[Package] = &[
+    package("iproute2", "ip: the bench runs in network namespaces of its own"),
+    package("wrk", "the load"),
+    package("nginx", "a well-known reverse proxy to compare with, and the service that is measured"),
+];
+
+/// What `needs` need, each package once.
+pub fn wanted(needs: &[Need]) -> Vec<Package> {
+    let mut seen = HashSet::new();
+    let lists = needs.iter().map(|need| match need {
+        Need::Build => BUILD,
+        Need::Test => TEST,
+        Need::Demo => DEMO,
+        Need::Bench => BENCH,
+    });
+    lists.flatten().copied().filter(|package| seen.insert(package.name)).collect()
+}
+
+/// Those of `wanted` that aren't installed.
+pub fn missing(wanted: &[Package]) -> Vec<Package> {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat", "${db:Status-Status} ${Package}\n"]);
+    query.args(wanted.iter().map(|package| package.name)).stderr(std::process::Stdio::null());
+    // The exit code only says that one of them is unknown.
+    let listed = query.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let installed: HashSet<&str> = listed.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
+    wanted.iter().copied().filter(|package| !installed.contains(package.name)).collect()
+}
+
+/// Installs what is missing of `wanted`.
+pub fn ensure(wanted: &[Package]) -> Result<()> {
+    let missing = missing(wanted);
     if missing.is_empty() {
         return Ok(());
     }
-    println!("setup: installing {} Debian packages:", missing.len());
-    for (name, _, why) in &missing {
-        println!("  {name:<18} {why}");
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    if !has_apt() {
+        bail!("this is no Debian: install by hand what corresponds to {}", names.join(" "));
     }
-    let names: Vec<&str> = missing.iter().map(|(name, _, _)| *name).collect();
-    if !geteuid().is_root() {
-        bail!("installing packages needs root; run: sudo apt-get install --no-install-recommends {}", names.join(" "));
+    if !nix::unistd::Uid::effective().is_root() {
+        bail!("root is needed to install packages; as root: apt-get install {}", names.join(" "));
     }
-    let apt = |arguments: &[&str]| {
-        let mut apt = command("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);
-        succeed(&mut apt)
-    };
-    apt(&["update"]).context("can't read the package lists")?;
-    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
-    arguments.extend(&names);
-    apt(&arguments).with_context(|| format!("can't install {}", names.join(" ")))
+    println!("▸ installing Debian packages");
+    for package in &missing {
+        println!("    {:<18} {}", package.name, package.why);
+    }
+    refresh_lists()?;
+    let mut install = apt();
+    install.args(["install", "--yes", "--no-install-recommends"]).args(&names);
+    run::step("apt-install", &mut install)
 }
 
-fn installed(name: &str) -> bool {
-    // A package may be replaced by a fuller variant of itself, such as nginx-light by nginx.
-    let names =
-        if name == "nginx-light" { vec!["nginx-light", "nginx-core", "nginx-full", "nginx"] } else { vec![name] };
-    names.iter().any(|name| {
-        output(command("dpkg-query").args(["-W", "-f", "${Status}", name]).stderr(std::process::Stdio::null()))
-            .is_some_and(|status| status == "install ok installed")
-    })
+/// `apt-get update`, unless the lists are of today.
+pub fn refresh_lists() -> Result<()> {
+    let lists = Path::new("/var/lib/apt/lists");
+    let fresh = |path: &Path| {
+        let changed = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
+        let age = SystemTime::now().duration_since(changed).unwrap_or_default();
+        Some(age < Duration::from_secs(24 * 3600))
+    };
+    let any = std::fs::read_dir(lists).into_iter().flatten().flatten();
+    let indexed = any.filter(|entry| entry.file_name().to_string_lossy().ends_with("Packages"));
+    if indexed.map(|entry| entry.path()).any(|path| path.exists()) && fresh(lists) == Some(true) {
+        return Ok(());
+    }
+    println!("▸ apt-get update: the package lists are old or missing");
+    // One unreachable third-party source makes no difference as long as Debian's own lists arrive.
+    if let Err(error) = run::step("apt-update", apt().arg("update")) {
+        println!("    {error}; going on with the lists that are there");
+    }
+    Ok(())
+}
+
+fn apt() -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "DPkg::Lock::Timeout=300"]);
+    // A service that is installed for the lab mustn't start on the host.
+    apt.env("RUNLEVEL", "1");
+    apt
+}
+
+/// Whether Debian's sources have `name`.
+pub fn available(name: &str) -> bool {
+    let policy = run::output(Command::new("apt-cache").args(["policy", name])).unwrap_or_default();
+    policy.lines().any(|line| line.trim_start().starts_with("Candidate:") && !line.contains("(none)"))
 }

@@ -1,0 +1,196 @@
+//! `test`: builds what the tests need, runs every suite, and ends with one line that counts them.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::build;
+use crate::run;
+use crate::setup::{self, Need};
+
+#[derive(Args)]
+pub struct Options {
+    /// Only this suite; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    suite: Vec<String>,
+    /// Name the suites and run none.
+    #[arg(long)]
+    list: bool,
+    /// Only tests whose name contains this.
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+}
+
+/// A suite: its name, what it checks, and how cargo runs it.
+struct Suite {
+    name: &'static str,
+    about: &'static str,
+    cargo: &'static [&'static str],
+    /// How many of its tests run at once; `None` leaves it to the test harness. The lab's tests measure time.
+    threads: Option<u8>,
+}
+
+const fn lab(name: &'static str, about: &'static str, cargo: &'static [&'static str]) -> Suite {
+    Suite { name, about, cargo, threads: Some(1) }
+}
+
+macro_rules! on_lab {
+    ($name:literal, $about:literal) => {
+        lab($name, $about, &["--package", "cheops-tests", "--test", $name])
+    };
+}
+
+const SUITES: &[Suite] = &[
+    Suite { name: "unit", about: "each room by itself", cargo: &["--workspace", "--lib", "--bins"], threads: None },
+    Suite { name: "doc", about: "the examples in the documentation", cargo: &["--workspace", "--doc"], threads: None },
+    on_lab!("scope", "scope-lang: cases, located errors, round trips"),
+    on_lab!("profile", "profiles: located errors, matching, its speed"),
+    on_lab!("lab", "the lab itself: delays, loss, cuts, clean-up"),
+    on_lab!("kernel", "what the kernel programs take, and what they leave alone"),
+    on_lab!("http", "framing, byte-exact forwarding, streams, bad input"),
+    on_lab!("sharing", "a scoped request is served by another site"),
+    on_lab!("otherwise", "A || B: never both"),
+    on_lab!("exec", "the scope of a process tree"),
+    on_lab!("commands", "cheops, cheops-agent, their answers and exit codes"),
+];
+
+pub fn run(options: &Options) -> Result<()> {
+    if options.list {
+        SUITES.iter().for_each(|suite| println!("{:<10} {}", suite.name, suite.about));
+        return Ok(());
+    }
+    let suites = chosen(&options.suite)?;
+    setup::ensure(&[Need::Build, Need::Test])?;
+    let begin = Instant::now();
+    println!("▸ building");
+    build::ebpf()?;
+    build::agent(false)?;
+    let mut total = Counts::default();
+    for suite in suites {
+        println!("▸ {}: {}", suite.name, suite.about);
+        let begin = Instant::now();
+        let counts = suite.run(options.filter.as_deref())?;
+        println!("  {}: {counts} in {:.1} s\n", suite.name, begin.elapsed().as_secs_f64());
+        total.add(&counts);
+    }
+    println!("all of it in {:.0} s", begin.elapsed().as_secs_f64());
+    println!("{} passed, {} failed", total.passed, total.failed + total.ignored);
+    if total.ignored > 0 {
+        bail!("{} tests were ignored; none may be", total.ignored);
+    }
+    if total.failed > 0 {
+        bail!("{} tests failed", total.failed);
+    }
+    if total.passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(())
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Suite>> {
+    if names.is_empty() {
+        return Ok(SUITES.iter().collect());
+    }
+    let find = |name: &String| {
+        let suite = SUITES.iter().find(|suite| suite.name == name);
+        suite.with_context(|| format!("no suite \"{name}\"; there are: {}", all_names()))
+    };
+    names.iter().map(find).collect()
+}
+
+fn all_names() -> String {
+    SUITES.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ")
+}
+
+impl Suite {
+    fn run(&self, filter: Option<&str>) -> Result<Counts> {
+        let mut cargo = run::cargo();
+        cargo.args(["test", "--quiet", "--locked", "--no-fail-fast"]).args(self.cargo).arg("--").args(filter);
+        if let Some(threads) = self.threads {
+            cargo.arg(format!("--test-threads={threads}"));
+        }
+        if self.name != "doc" {
+            cargo.arg("--format=pretty");
+        }
+        let mut counts = follow(&mut cargo)?;
+        // A suite that doesn't compile, or that died, counts as a failure.
+        if !counts.ended_well && counts.failed == 0 {
+            println!("  {}: cargo test didn't end well", self.name);
+            counts.failed = 1;
+        }
+        Ok(counts)
+    }
+}
+
+/// Runs cargo test, passes its lines on, and counts.
+fn follow(cargo: &mut Command) -> Result<Counts> {
+    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("can't start cargo test")?;
+    let output = child.stdout.take().context("cargo test has no output")?;
+    let mut counts = Counts::default();
+    for line in BufReader::new(output).lines() {
+        let line = line.context("can't read what cargo test prints")?;
+        match Counts::parse(&line) {
+            Some(some) => counts.add(&some),
+            None if line.trim().is_empty() || line.starts_with("running ") => {}
+            None => println!("  {line}"),
+        }
+    }
+    counts.ended_well = child.wait()?.success();
+    Ok(counts)
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    ended_well: bool,
+}
+
+impl Counts {
+    /// Reads `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
+    fn parse(line: &str) -> Option<Self> {
+        let (_, rest) = line.strip_prefix("test result: ")?.split_once(". ")?;
+        let count = |what: &str| {
+            let part = rest.split("; ").find(|part| part.ends_with(what))?;
+            part.split(' ').next()?.parse().ok()
+        };
+        Some(Self { passed: count("passed")?, failed: count("failed")?, ignored: count("ignored")?, ended_well: true })
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.ignored > 0 {
+            write!(f, ", {} ignored", self.ignored)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    #[test]
+    fn result_lines_are_counted() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.10s";
+        assert_eq!(Counts::parse(line), Some(Counts { passed: 12, failed: 3, ignored: 1, ended_well: true }));
+    }
+
+    #[test]
+    fn other_lines_are_not() {
+        assert_eq!(Counts::parse("test scope::tests::all ... ok"), None);
+        assert_eq!(Counts::parse("running 3 tests"), None);
+    }
+}
