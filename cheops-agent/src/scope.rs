@@ -22,7 +22,7 @@ pub use completed::Completed;
 pub use error::ScopeError;
 pub use parser::{parse, parse_bytes};
 pub use resolve::resolve;
-pub use tree::{Expr, Item, Name, Scope, Span};
+pub use tree::{Expr, Item, Name, Scope, Span, Star};
 
 /// The longest scope, in bytes.
 pub const MAX_BYTES: usize = 4096;

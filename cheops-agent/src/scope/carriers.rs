@@ -83,8 +83,11 @@ fn carried(value: &[u8], source: Carrier, cut: Range<usize>) -> Result<Carried, 
     Ok(Carried { scope, source, cut: vec![cut], text })
 }
 
-/// The decoded value of the parameter that is a scope, and the range of the target that goes with it.
-fn in_query<'a>(target: &'a str, name: &str) -> Result<Option<(Cow<'a, [u8]>, Range<usize>)>, ScopeError> {
+/// A parameter that is a scope: its decoded value, and the range of the target that goes with it.
+type Parameter<'a> = (Cow<'a, [u8]>, Range<usize>);
+
+/// The one parameter of this name that is a scope.
+fn in_query<'a>(target: &'a str, name: &str) -> Result<Option<Parameter<'a>>, ScopeError> {
     let Some(query) = target.find('?').map(|mark| mark + 1) else { return Ok(None) };
     let mut found = None;
     let mut start = query;

@@ -1,11 +1,20 @@
 //! What the grammar alone can't say: nothing bound twice, a prime among what is crossed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::{Expr, Item, Scope, ScopeError, Span};
+use super::{Expr, Item, Name, Scope, ScopeError, Span};
+
+/// What is known of the names in a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// Different ones may mean the same.
+    Written,
+    /// Each thing has one name.
+    Resolved,
+}
 
 /// What the grammar alone can't say. `resolve` checks again, when names are known to be the same.
-pub(super) fn check(scope: &Scope) -> Result<(), ScopeError> {
+pub(super) fn check(scope: &Scope, names: Names) -> Result<(), ScopeError> {
     let mut bound = HashSet::new();
     let mut addressed = false;
     for item in &scope.items {
@@ -28,7 +37,7 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeError> {
             check_sites(expr)?;
         }
     }
-    check_primes(scope)
+    check_primes(scope, names)
 }
 
 fn item_span(item: &Item) -> Span {
@@ -55,47 +64,67 @@ fn check_sites(expr: &Expr) -> Result<(), ScopeError> {
 }
 
 /// A `prime` belongs to something crossed, is among its sites, and there is one at most.
-fn check_primes(scope: &Scope) -> Result<(), ScopeError> {
-    let mut seen = HashSet::new();
+fn check_primes(scope: &Scope, names: Names) -> Result<(), ScopeError> {
+    let mut bound = HashMap::new();
+    let mut crossed = Vec::new();
+    let mut primed = HashSet::new();
     for item in &scope.items {
-        let Item::Prime { service, site } = item else { continue };
-        let of = service.as_ref().map(|service| service.text.as_str());
-        if !seen.insert(of) {
-            return Err(ScopeError::at(site.span, "there is a second prime").suggest("keep one"));
-        }
-        let crossed: Vec<&Expr> = scope.items.iter().filter_map(|item| crossed_by(item, of, scope)).collect();
-        if crossed.is_empty() {
-            let at = service.as_ref().map_or(site.span, |service| service.span);
-            return Err(ScopeError::at(at, "a prime is the first among crossed sites, and nothing here is crossed")
-                .suggest("cross sites with %: {apps: Berlin % Paris, prime: Berlin}"));
-        }
-        for expr in crossed {
-            let mut sites = Crossed::default();
-            sites.add(expr, false);
-            if !sites.open && !sites.names.iter().any(|name| name.eq_ignore_ascii_case(&site.text)) {
-                let message = format!("prime \"{}\" is not among the crossed sites", site.text);
-                return Err(ScopeError::at(site.span, message).suggest(format!("use {}", sites.names.join(" or "))));
+        match item {
+            Item::Bind { service, expr } => {
+                bound.insert(&service.text, expr);
+                crossed.extend(expr.crosses().then_some((Some(&service.text), expr)));
             }
+            Item::Bare(expr) => crossed.extend(expr.crosses().then_some((None, expr))),
+            Item::Prime { service, site } => {
+                if !primed.insert(service.as_ref().map(|service| &service.text)) {
+                    return Err(ScopeError::at(site.span, "there is a second prime").suggest("keep one"));
+                }
+            }
+            Item::Around { .. } => {}
+        }
+    }
+    // While names are as they were written, a prime's service may be bound under its type, or in another case.
+    let open = names == Names::Written && primed.iter().flatten().any(|service| !bound.contains_key(service));
+    for item in &scope.items {
+        match item {
+            Item::Prime { service: Some(service), site } => match bound.get(&service.text) {
+                Some(expr) if expr.crosses() => check_prime(site, expr, names)?,
+                None if open && !crossed.is_empty() => {}
+                _ => return Err(not_crossed(service)),
+            },
+            Item::Prime { service: None, site } => {
+                let mut of_all =
+                    crossed.iter().filter(|(service, _)| service.is_none() || !primed.contains(service)).peekable();
+                if of_all.peek().is_none() {
+                    return Err(not_crossed(site));
+                }
+                if !open {
+                    of_all.try_for_each(|(_, expr)| check_prime(site, expr, names))?;
+                }
+            }
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// The item's expression, if it crosses sites and a `prime` for `of` speaks of it.
-fn crossed_by<'a>(item: &'a Item, of: Option<&str>, scope: &Scope) -> Option<&'a Expr> {
-    let expr = match item {
-        Item::Bind { service, expr } => {
-            let own = |item: &Item| matches!(item, Item::Prime { service: Some(named), .. } if named == service);
-            match of {
-                Some(of) if of != service.text => return None,
-                None if scope.items.iter().any(own) => return None,
-                _ => expr,
-            }
-        }
-        Item::Bare(expr) if of.is_none() => expr,
-        _ => return None,
+fn not_crossed(at: &Name) -> ScopeError {
+    ScopeError::at(at.span, "a prime is the first among crossed sites, and nothing here is crossed")
+        .suggest("cross sites with %: {apps: Berlin % Paris, prime: Berlin}")
+}
+
+fn check_prime(prime: &Name, expr: &Expr, names: Names) -> Result<(), ScopeError> {
+    let mut sites = Crossed::default();
+    sites.add(expr, false);
+    let is_prime = |site: &&str| match names {
+        Names::Written => site.to_lowercase() == prime.text.to_lowercase(),
+        Names::Resolved => *site == prime.text,
     };
-    expr.crosses().then_some(expr)
+    if sites.open || sites.names.iter().any(is_prime) {
+        return Ok(());
+    }
+    let message = format!("prime \"{}\" is not among the crossed sites", prime.text);
+    Err(ScopeError::at(prime.span, message).suggest(format!("use {}", sites.names.join(" or "))))
 }
 
 /// The sites that an expression crosses.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::names::SiteName;
 
+use super::check::{Names, check};
 use super::{Item, Scope, ScopeError, Span, json, printer};
 
 /// A scope whose every binding names its service, and where all other services are served.
@@ -27,7 +28,7 @@ impl Completed {
         let last = last.ok_or_else(|| ScopeError::at(end, "a completed scope ends with its default"))?;
         let items = if members.is_empty() { Vec::new() } else { json::scope(&members)?.items };
         let scope = Scope { items };
-        super::check::check(&scope)?;
+        check(&scope, Names::Resolved)?;
         if scope.items.iter().any(|item| matches!(item, Item::Bare(_) | Item::Around { .. })) {
             return Err(ScopeError::at(end, "a completed scope names each of its services"));
         }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::check::check;
+use super::check::{Names, check};
 use super::lexer::{self, Letters, Token};
-use super::{Expr, Item, MAX_BYTES, MAX_NESTING, Name, Scope, ScopeError, Span, json};
+use super::{Expr, Item, MAX_BYTES, MAX_NESTING, Name, Scope, ScopeError, Span, Star, json};
 
 /// Parses a scope (SPEC.md 3, AMENDMENTS 13). Names are not looked up; [`resolve`](super::resolve) does that.
 pub fn parse(text: &str) -> Result<Scope, ScopeError> {
@@ -13,7 +13,7 @@ pub fn parse(text: &str) -> Result<Scope, ScopeError> {
         Some(members) => json::scope(&members)?,
         None => Parser::new(lexer::lex(text, Letters::Ascii)?, Span { start: text.len(), end: text.len() }).scope()?,
     };
-    check(&scope)?;
+    check(&scope, Names::Written)?;
     Ok(scope)
 }
 
@@ -255,7 +255,7 @@ impl Parser {
             Some(Token::Name(_)) => Ok(Expr::Site(self.name("a site")?)),
             Some(Token::Star) => {
                 self.advance();
-                Ok(Expr::All(span))
+                Ok(Expr::All(Star(span)))
             }
             Some(Token::Around) => {
                 self.advance();

@@ -65,9 +65,9 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = self.0.as_nanos();
         match nanos {
-            _ if nanos % 1_000_000_000 == 0 => write!(f, "{}s", nanos / 1_000_000_000),
-            _ if nanos % 1_000_000 == 0 => write!(f, "{}ms", nanos / 1_000_000),
-            _ if nanos % 1_000 == 0 => write!(f, "{}us", nanos / 1_000),
+            _ if nanos.is_multiple_of(1_000_000_000) => write!(f, "{}s", nanos / 1_000_000_000),
+            _ if nanos.is_multiple_of(1_000_000) => write!(f, "{}ms", nanos / 1_000_000),
+            _ if nanos.is_multiple_of(1_000) => write!(f, "{}us", nanos / 1_000),
             _ => write!(f, "{}.{:03}us", nanos / 1_000, nanos % 1_000),
         }
     }

@@ -4,7 +4,7 @@ use crate::http::Code;
 use crate::metadata::Snapshot;
 use crate::names::nearest;
 
-use super::check::check;
+use super::check::{Names, check};
 use super::{Expr, Item, Name, Scope, ScopeError};
 
 /// The scope with every name as the site or service is called; services may be written by their type.
@@ -14,7 +14,7 @@ use super::{Expr, Item, Name, Scope, ScopeError};
 pub fn resolve(scope: &Scope, known: &Snapshot) -> Result<Scope, ScopeError> {
     let items = scope.items.iter().map(|item| resolve_item(item, known)).collect::<Result<_, _>>()?;
     let scope = Scope { items };
-    check(&scope)?;
+    check(&scope, Names::Resolved)?;
     Ok(scope)
 }
 
@@ -37,7 +37,7 @@ fn places(expr: &Expr, known: &Snapshot) -> Result<Expr, ScopeError> {
     Ok(match expr {
         Expr::Site(site) => Expr::Site(site_name(site, known)?),
         Expr::Around { site, within } => Expr::Around { site: site_name(site, known)?, within: *within },
-        Expr::All(span) => Expr::All(*span),
+        Expr::All(star) => Expr::All(*star),
         Expr::Replicate(parts) => Expr::Replicate(all(parts)?),
         Expr::Cross(parts) => Expr::Cross(all(parts)?),
         Expr::Otherwise(parts) => Expr::Otherwise(all(parts)?),
@@ -50,7 +50,7 @@ fn site_name(name: &Name, known: &Snapshot) -> Result<Name, ScopeError> {
     }
     let all = || known.sites.keys().map(|site| site.as_str());
     without_case(name, "site", Code::UnknownSite, all().map(|site| (site, site)))?
-        .ok_or_else(|| unknown(name, "site", Code::UnknownSite, all()))
+        .ok_or_else(|| unknown(name, "site", Code::UnknownSite, all(), all()))
 }
 
 fn service_name(name: &Name, known: &Snapshot) -> Result<Name, ScopeError> {
@@ -64,7 +64,8 @@ fn service_name(name: &Name, known: &Snapshot) -> Result<Name, ScopeError> {
         return Ok(found);
     }
     without_case(name, "service", Code::UnknownService, names().chain(kinds()))?.ok_or_else(|| {
-        unknown(name, "service", Code::UnknownService, names().chain(kinds()).map(|(written, _)| written))
+        let written = names().chain(kinds()).map(|(written, _)| written);
+        unknown(name, "service", Code::UnknownService, names().map(|(_, name)| name), written)
     })
 }
 
@@ -91,14 +92,19 @@ fn without_case<'a>(
     }
 }
 
-fn unknown<'a>(name: &Name, what: &str, code: Code, known: impl Iterator<Item = &'a str> + Clone) -> ScopeError {
+/// `names` are what is listed, `written` all that may be meant.
+fn unknown<'a>(
+    name: &Name,
+    what: &str,
+    code: Code,
+    names: impl Iterator<Item = &'a str>,
+    written: impl Iterator<Item = &'a str>,
+) -> ScopeError {
     let error = ScopeError::at(name.span, format!("unknown {what} \"{}\"", name.text)).code(code);
-    if let Some(near) = nearest(&name.text, known.clone()) {
+    if let Some(near) = nearest(&name.text, written) {
         return error.suggest(format!("did you mean \"{near}\"?"));
     }
-    let mut names: Vec<&str> = known.collect();
-    names.sort_unstable();
-    names.dedup();
+    let names: Vec<&str> = names.collect();
     match names.len() {
         0 => error.suggest(format!("no {what} is known here")),
         1..=8 => error.suggest(format!("known {what}s: {}", names.join(", "))),

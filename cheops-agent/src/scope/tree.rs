@@ -23,6 +23,16 @@ impl PartialEq for Name {
     }
 }
 
+/// Where `*` stands. Any two are the same.
+#[derive(Clone, Copy, Debug, Default, Eq)]
+pub struct Star(pub Span);
+
+impl PartialEq for Star {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// A whole scope: its items in the order written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
@@ -53,7 +63,7 @@ pub enum Expr {
         within: Duration,
     },
     /// `*`
-    All(Span),
+    All(Star),
     /// `A & B`: at least two.
     Replicate(Vec<Expr>),
     /// `A % B`: at least two.
@@ -113,7 +123,7 @@ impl Expr {
     pub fn span(&self) -> Span {
         match self {
             Self::Site(name) | Self::Around { site: name, .. } => name.span,
-            Self::All(span) => *span,
+            Self::All(Star(span)) => *span,
             _ => {
                 let first = self.parts().first().map(Self::span).unwrap_or_default();
                 let last = self.parts().last().map_or(first, Self::span);
