@@ -1,5 +1,7 @@
 //! Accepting connections that the kernel programs took, and what the accepted socket tells.
 
+pub mod listeners;
 pub mod origin;
 
+pub use listeners::Listeners;
 pub use origin::{OriginError, Origins, SessionId, Taken};

@@ -29,6 +29,9 @@ pub enum OriginError {
     NotTaken(std::net::SocketAddr),
     #[error("endpoint number {0} is not known")]
     UnknownEndpoint(u32),
+    /// The agent's own self-probe: close it quietly, it is neither served nor counted as refused.
+    #[error("the connection is the agent's own probe")]
+    Probe,
     #[error("can't read the socket's addresses: {0}")]
     Socket(#[from] io::Error),
 }
