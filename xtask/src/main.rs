@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod lint;
 mod run;
 mod setup;
 mod test;
@@ -26,6 +27,8 @@ enum Verb {
     Build(build::Options),
     /// Run every suite, or one; the last line counts them.
     Test(test::Options),
+    /// Check formatting, clippy and the rules of the house.
+    Lint(lint::Options),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Verb::Setup(options) => setup::run(&options),
         Verb::Build(options) => build::run(&options),
         Verb::Test(options) => test::run(&options),
+        Verb::Lint(options) => lint::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

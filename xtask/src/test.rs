@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::build;
+use crate::lint;
 use crate::run;
 use crate::setup::{self, Need};
 
@@ -28,6 +29,7 @@ pub struct Options {
 struct Suite {
     name: &'static str,
     about: &'static str,
+    /// Empty for the rules of the house, which aren't cargo's.
     cargo: &'static [&'static str],
     /// How many of its tests run at once; `None` leaves it to the test harness. The lab's tests measure time.
     threads: Option<u8>,
@@ -44,6 +46,7 @@ macro_rules! on_lab {
 }
 
 const SUITES: &[Suite] = &[
+    Suite { name: "rules", about: "formatting and the rules of the house", cargo: &[], threads: None },
     Suite { name: "unit", about: "each room by itself", cargo: &["--workspace", "--lib", "--bins"], threads: None },
     Suite { name: "doc", about: "the examples in the documentation", cargo: &["--workspace", "--doc"], threads: None },
     on_lab!("scope", "scope-lang: cases, located errors, round trips"),
@@ -107,6 +110,9 @@ fn all_names() -> String {
 
 impl Suite {
     fn run(&self, filter: Option<&str>) -> Result<Counts> {
+        if self.cargo.is_empty() {
+            return rules();
+        }
         let mut cargo = run::cargo();
         cargo.args(["test", "--quiet", "--locked", "--no-fail-fast"]).args(self.cargo).arg("--").args(filter);
         if let Some(threads) = self.threads {
@@ -123,6 +129,20 @@ impl Suite {
         }
         Ok(counts)
     }
+}
+
+/// What `lint --quick` checks, each rule as a test.
+fn rules() -> Result<Counts> {
+    let sources = lint::Sources::read()?;
+    let found = lint::RULES.iter().map(|rule| (rule.name, (rule.check)(&sources)));
+    let mut counts = Counts { ended_well: true, ..Counts::default() };
+    for (name, wrong) in std::iter::once(("code is formatted", lint::formatting())).chain(found) {
+        println!("  test {name} ... {}", if wrong.is_empty() { "ok" } else { "FAILED" });
+        wrong.iter().for_each(|line| println!("    {line}"));
+        let count = if wrong.is_empty() { &mut counts.passed } else { &mut counts.failed };
+        *count += 1;
+    }
+    Ok(counts)
 }
 
 /// Runs cargo test, passes its lines on, and counts.
