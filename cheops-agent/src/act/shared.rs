@@ -13,11 +13,16 @@ use crate::accept::{Origins, SessionId};
 use crate::config::Config;
 use crate::metadata::Snapshot;
 use crate::observe::Observer;
+use crate::peer;
+use crate::profile::Profiles;
 
 /// Everything that serving a request may look at. What changes while the agent runs is swapped whole.
 pub struct Shared {
     pub config: ArcSwap<Config>,
     pub snapshot: ArcSwap<Snapshot>,
+    pub profiles: ArcSwap<Profiles>,
+    /// Other sites' agents; `None` without a `[peer]` section.
+    pub peers: Option<Arc<peer::Client>>,
     pub origins: Arc<dyn Origins>,
     pub observer: Arc<Observer>,
     pub sessions: Sessions,
@@ -32,10 +37,19 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(config: Config, snapshot: Snapshot, origins: Arc<dyn Origins>, observer: Arc<Observer>) -> Self {
+    /// Without peers and without a mark; the start of the agent sets what there is of them.
+    pub fn new(
+        config: Config,
+        snapshot: Snapshot,
+        profiles: Profiles,
+        origins: Arc<dyn Origins>,
+        observer: Arc<Observer>,
+    ) -> Self {
         Self {
             config: ArcSwap::from_pointee(config),
             snapshot: ArcSwap::from_pointee(snapshot),
+            profiles: ArcSwap::from_pointee(profiles),
+            peers: None,
             origins,
             observer,
             sessions: Sessions::default(),

@@ -1,0 +1,85 @@
+//! What the admin API asks: the running agent's parts.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Life;
+use crate::act::Shared;
+use crate::config::Config;
+use crate::metadata::{Aliases, Guard, Names, Snapshot};
+use crate::observe::{Check, Observer};
+use crate::peer;
+
+/// The running agent, as it is shown.
+pub struct Agent {
+    /// What the data path works with.
+    pub shared: Arc<Shared>,
+    pub observer: Arc<Observer>,
+    pub config_path: PathBuf,
+    /// The files that were read.
+    pub files: Mutex<Vec<PathBuf>>,
+    pub started: Instant,
+    pub known: Mutex<Known>,
+    pub life: Arc<Life>,
+    /// Absent without `[peer]`.
+    pub peers: Option<Peers>,
+    /// Checks that need the kernel's room; run at each question.
+    pub kernel_checks: Box<dyn Fn() -> Vec<Check> + Send + Sync>,
+    /// Ends answers that would never end by themselves.
+    pub stop: CancellationToken,
+}
+
+/// What stands behind the snapshot.
+#[derive(Debug)]
+pub struct Known {
+    pub names: Names,
+    pub aliases: Aliases,
+    /// What the kernel programs were told to take; nothing while they aren't attached.
+    pub guarded: Vec<Guard>,
+    /// When the snapshot was last made, changed or not.
+    pub refreshed: Instant,
+    /// The last self-probe.
+    pub probe: Option<Probe>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Probe {
+    pub at: Instant,
+    /// Why nothing came back.
+    pub trouble: Option<String>,
+}
+
+/// The peer room's parts.
+#[derive(Clone)]
+pub struct Peers {
+    pub client: Arc<peer::Client>,
+    pub liveness: Arc<peer::Liveness>,
+    pub counters: Arc<peer::Counters>,
+}
+
+impl Agent {
+    /// What holds now.
+    pub fn config(&self) -> Arc<Config> {
+        self.shared.config.load_full()
+    }
+
+    /// Sites and services as they are known now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot.load_full()
+    }
+
+    /// The parts behind the snapshot.
+    pub fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Nothing is resolved, dialled, guarded or probed yet.
+    pub fn new(names: Names) -> Self {
+        Self { names, aliases: Aliases::default(), guarded: Vec::new(), refreshed: Instant::now(), probe: None }
+    }
+}

@@ -1,0 +1,121 @@
+//! `/v1/explain`: what would be done with a request, and why. Sends nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::Uri;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Agent, ApiError, document};
+use crate::address::OrigDst;
+use crate::http::RequestHead;
+use crate::metadata::Guard;
+use crate::plan::{self, Asked, World};
+
+/// A request as a person writes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    pub method: String,
+    pub url: String,
+    pub scope: Option<String>,
+}
+
+pub async fn post(
+    State(agent): State<Arc<Agent>>,
+    question: Result<Json<Question>, JsonRejection>,
+) -> Result<impl IntoResponse, ApiError> {
+    let Json(question) = question.map_err(|error| ApiError::BadRequest(error.body_text()))?;
+    let addresses = resolve(&question.url).await?;
+    let (config, snapshot, profiles) = (agent.config(), agent.snapshot(), agent.shared.profiles.load());
+    let world = World { snapshot: &snapshot, profiles: &profiles, carriers: &config.scope, here: &config.site };
+    let guarded = agent.known().guarded.clone();
+    Ok(document("Explanation", explain(&question, &addresses, &world, &guarded)?))
+}
+
+/// The addresses of the URL's host.
+///
+/// # Errors
+/// When it isn't a URL with a host, or its name can't be resolved.
+pub async fn resolve(url: &str) -> Result<Vec<SocketAddr>, ApiError> {
+    let uri = parse(url)?;
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let found = tokio::net::lookup_host((bare, port)).await;
+    let found = found.map_err(|error| ApiError::BadRequest(format!("can't resolve {bare}: {error}")))?;
+    Ok(found.map(crate::address::canonical).collect())
+}
+
+fn parse(url: &str) -> Result<Uri, ApiError> {
+    let uri: Uri = url.parse().map_err(|error| ApiError::BadRequest(format!("\"{url}\" is not a URL: {error}")))?;
+    if uri.host().is_none_or(str::is_empty) {
+        return Err(ApiError::BadRequest("write the URL with its host, as http://host:port/path".into()));
+    }
+    Ok(uri)
+}
+
+/// The explanation of a request to one of `addresses`.
+///
+/// # Errors
+/// When the question can't be a request. A request that would be refused is an explanation with a `problem`.
+pub fn explain(
+    question: &Question,
+    addresses: &[SocketAddr],
+    world: &World<'_>,
+    guarded: &[Guard],
+) -> Result<Map<String, Value>, ApiError> {
+    let guard = addresses.iter().find_map(|address| guarded.iter().find(|guard| guard.address == *address));
+    let service = addresses.iter().find_map(|address| Some((address, world.snapshot.at(*address).next()?)));
+    let rule = match (guard, &service) {
+        (Some(guard), _) => format!("{} is a guarded endpoint", guard.address),
+        (None, Some((address, at))) => {
+            format!("{address} is {}'s, but not guarded here; see cheops services -o wide", at.service.name)
+        }
+        (None, None) => "no service is known at this address; see cheops services".to_owned(),
+    };
+    let mut answer = Map::new();
+    answer.insert("method".into(), question.method.as_str().into());
+    answer.insert("url".into(), question.url.as_str().into());
+    answer.insert("captured".into(), guard.is_some().into());
+    answer.insert("rule".into(), rule.into());
+    answer.insert("scope-text".into(), question.scope.as_deref().into());
+    if let Some(orig) = service.map(|(address, _)| *address).or(addresses.first().copied()) {
+        let head = request(question, world)?;
+        let asked = Asked { head: &head, orig: OrigDst::new(orig), session: None, workflow: None };
+        match plan::explain(&asked, world) {
+            Ok(Some(plan)) => {
+                if let Value::Object(plan) = plan::render::document(&plan) {
+                    answer.extend(plan);
+                }
+            }
+            Ok(None) => {}
+            Err(problem) => {
+                let problem = serde_json::from_slice(&problem.to_json("")).unwrap_or_else(|_| json!({}));
+                answer.insert("problem".into(), problem);
+            }
+        }
+    }
+    Ok(answer)
+}
+
+/// The request as it would stand on the wire.
+fn request(question: &Question, world: &World<'_>) -> Result<RequestHead, ApiError> {
+    let uri = parse(&question.url)?;
+    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let scope =
+        question.scope.as_ref().map(|scope| format!("{}: {scope}\r\n", world.carriers.header)).unwrap_or_default();
+    let text = format!("{} {target} HTTP/1.1\r\nHost: {authority}\r\n{scope}\r\n", question.method);
+    // A line break in a part would make another request of it.
+    if text.matches('\n').count() != 3 + usize::from(question.scope.is_some()) {
+        return Err(ApiError::BadRequest("a request's parts can't hold line breaks".into()));
+    }
+    RequestHead::parse(Bytes::from(text), usize::MAX).map_err(|error| ApiError::BadRequest(error.to_string()))
+}

@@ -1,0 +1,40 @@
+//! `/openapi.json`: the API's description (OpenAPI 3.1).
+
+use axum::Json;
+use serde_json::{Map, Value, json};
+
+/// Path, method, summary, media type of the good answer.
+const ROUTES: &[(&str, &str, &str, &str)] = &[
+    ("/v1/status", "get", "How the agent, its capture and the other sites stand", "application/json"),
+    ("/v1/sites", "get", "The sites that are known", "application/json"),
+    ("/v1/services", "get", "The services that are known, and where they are", "application/json"),
+    ("/v1/check", "get", "Graded checks, each with its remedy", "application/json"),
+    ("/v1/explain", "post", "What would be done with a request, and why; sends nothing", "application/json"),
+    ("/v1/tap", "get", "Live requests as server-sent events", "text/event-stream"),
+    ("/v1/sessions", "post", "Starts a session of cheops exec", "application/json"),
+    ("/v1/config", "get", "The configuration's files, without secrets", "application/json"),
+    ("/metrics", "get", "Counters in OpenMetrics text", "application/openmetrics-text"),
+    ("/healthz", "get", "Whether the process answers", "text/plain"),
+    ("/readyz", "get", "Whether the agent is ready, or what it waits for", "text/plain"),
+    ("/openapi.json", "get", "This description", "application/json"),
+];
+
+pub async fn get() -> Json<Value> {
+    let mut paths = Map::new();
+    for (path, method, summary, media) in ROUTES {
+        let operation = json!({
+            "summary": summary,
+            "responses": {
+                "200": { "description": "The answer", "content": { *media: {} } },
+                "default": { "description": "A problem document", "content": { "application/problem+json": {} } },
+            },
+        });
+        paths.insert((*path).to_owned(), json!({ *method: operation }));
+    }
+    Json(json!({
+        "apiVersion": super::API_VERSION,
+        "openapi": "3.1.0",
+        "info": { "title": "Cheops admin API", "version": super::API_VERSION },
+        "paths": paths,
+    }))
+}

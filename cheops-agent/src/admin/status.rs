@@ -1,0 +1,125 @@
+//! `/v1/status`: how the agent stands, in one document.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+use super::life::Part;
+use super::sites::{self, SiteLine};
+use super::{Agent, Phase, document};
+use crate::config::InterceptMode;
+use crate::names::{HostName, SiteName};
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Status {
+    site: SiteName,
+    host: HostName,
+    version: &'static str,
+    pid: u32,
+    uptime_seconds: f64,
+    /// `ready`, `not-ready`, `draining`.
+    state: &'static str,
+    ready: bool,
+    /// What it waits for.
+    waiting: Vec<String>,
+    /// Until the drain's deadline.
+    drain_seconds: Option<f64>,
+    capture: Capture,
+    metadata: Metadata,
+    connections: Connections,
+    sites: Vec<SiteLine>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Capture {
+    /// `attached`, `detached`, `off`.
+    state: &'static str,
+    guarded: usize,
+    /// `ok`, `failed`, `never`, `off`.
+    probe: &'static str,
+    probe_age_seconds: Option<f64>,
+    trouble: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Metadata {
+    backend: &'static str,
+    age_seconds: f64,
+    sites: usize,
+    services: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Connections {
+    open: u64,
+    tunnels: u64,
+    taken: u64,
+    limit: usize,
+}
+
+pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
+    let config = agent.config();
+    let waiting = agent.life.waiting();
+    let (state, drain_seconds) = match agent.life.phase() {
+        Phase::Draining { until } => ("draining", Some(until.saturating_duration_since(Instant::now()).as_secs_f64())),
+        Phase::Running if waiting.is_empty() => ("ready", None),
+        Phase::Running => ("not-ready", None),
+    };
+    let snapshot = agent.snapshot();
+    let status = Status {
+        site: config.site.clone(),
+        host: config.host.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        uptime_seconds: agent.started.elapsed().as_secs_f64(),
+        state,
+        ready: waiting.is_empty(),
+        waiting,
+        drain_seconds,
+        capture: capture(&agent, config.intercept.mode),
+        metadata: Metadata {
+            backend: "embedded",
+            age_seconds: agent.known().refreshed.elapsed().as_secs_f64(),
+            sites: snapshot.sites.len(),
+            services: snapshot.services.len(),
+        },
+        connections: Connections {
+            open: agent.observer.connections_open(),
+            tunnels: agent.observer.tunnels_open(),
+            taken: agent.observer.connections_taken(),
+            limit: config.limits.connections,
+        },
+        sites: sites::lines(&agent),
+    };
+    document("Status", status)
+}
+
+fn capture(agent: &Agent, mode: InterceptMode) -> Capture {
+    let attached = agent.life.part(Part::Attached);
+    let known = agent.known();
+    let probe = known.probe.as_ref();
+    let trouble = probe.and_then(|probe| probe.trouble.clone());
+    Capture {
+        state: match mode {
+            InterceptMode::Off => "off",
+            InterceptMode::Ebpf if attached => "attached",
+            InterceptMode::Ebpf => "detached",
+        },
+        guarded: known.guarded.len(),
+        probe: match (mode, probe) {
+            (InterceptMode::Off, _) => "off",
+            (_, None) => "never",
+            (_, Some(_)) if trouble.is_none() => "ok",
+            (_, Some(_)) => "failed",
+        },
+        probe_age_seconds: probe.map(|probe| probe.at.elapsed().as_secs_f64()),
+        trouble,
+    }
+}
