@@ -10,6 +10,8 @@ pub mod model;
 mod reason;
 pub mod render;
 pub mod target;
+#[cfg(test)]
+mod tests;
 
 pub use crate::profile::OpKind;
 pub use decide::{Asked, Decision, Workflow, World, decide, explain};

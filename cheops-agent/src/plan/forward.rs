@@ -18,8 +18,8 @@ type Edits = Vec<(Range<usize>, String)>;
 pub fn request(head: &RequestHead, plan: &Plan, to: &Destination) -> Bytes {
     let mut edits = Edits::new();
     let start = head.target_range().start;
-    if let Some(path) = target::path_range(head.target()) {
-        let absolute = path.start > 0 && head.target() != "*";
+    if let Some(path) = target::path_range(head.target()).filter(|_| head.target() != "*") {
+        let absolute = path.start > 0;
         if absolute && plan.own_host {
             let authority = head.target().find("://").map_or(0, |at| at + 3);
             edits.push((start + authority..start + path.start, to.authority.clone()));

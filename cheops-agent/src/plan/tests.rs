@@ -1,0 +1,549 @@
+//! The decision, enumerated: forms of scopes × methods × entry sites × carriers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::address::OrigDst;
+use crate::config::{HostHeader, ScopeCarriers, WhenAgentDown};
+use crate::http::head::RequestHead;
+use crate::http::{Code, Problem};
+use crate::metadata::{Endpoint, Service, Site, Snapshot};
+use crate::names::SiteName;
+use crate::profile::{CapacityError, Profiles};
+use crate::scope::Completed;
+
+const SITES: [&str; 3] = ["Berlin", "Paris", "Nantes"];
+const BERLIN: &str = "10.0.0.1:80";
+const PARIS: &str = "10.0.1.1:80";
+
+/// `Site=http://address/prefix` joined by spaces.
+fn service(name: &str, kind: &str, endpoints: &str) -> Arc<Service> {
+    let mut sites: BTreeMap<SiteName, Vec<Endpoint>> = BTreeMap::new();
+    for endpoint in endpoints.split(' ') {
+        let (site, url) = endpoint.split_once('=').expect("site=url");
+        let (scheme, rest) = url.split_once("://").expect("a URL");
+        let (authority, prefix) = rest.split_once('/').map_or((rest, String::new()), |(a, p)| (a, format!("/{p}")));
+        sites.entry(site.into()).or_default().push(Endpoint {
+            https: scheme == "https",
+            authority: authority.into(),
+            addresses: vec![authority.parse().expect("an address")],
+            prefix,
+        });
+    }
+    Arc::new(Service {
+        name: name.into(),
+        kind: Some(kind.into()),
+        profile: "cloud".into(),
+        when_agent_down: WhenAgentDown::Pass,
+        host: HostHeader::Client,
+        export: true,
+        parameter: name != "Glance",
+        endpoints: sites,
+    })
+}
+
+struct Fixture {
+    snapshot: Snapshot,
+    profiles: Profiles,
+    carriers: ScopeCarriers,
+    here: SiteName,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let site = |name: &str| Site {
+            name: name.into(),
+            own: name == "Berlin",
+            peers: vec!["10.1.0.1:7117".into()],
+            hosts: Vec::new(),
+        };
+        let services = vec![
+            service("Nova", "compute", "Berlin=http://10.0.0.1:80 Paris=http://10.0.1.1:80 Nantes=http://10.0.2.1:80"),
+            service(
+                "Glance",
+                "image",
+                "Berlin=http://10.0.0.1:90/image Paris=http://10.0.1.1:90/v/img Nantes=http://10.0.2.1:91",
+            ),
+            service("Cinder", "volume", "Berlin=http://10.0.0.1:90/volume Paris=http://10.0.1.1:90"),
+            service(
+                "Keystone",
+                "identity",
+                "Berlin=http://10.0.0.1:50 Paris=http://10.0.1.1:50 Nantes=http://10.0.2.1:50",
+            ),
+            service(
+                "Vault",
+                "key",
+                "Berlin=https://10.0.0.1:443 Paris=http://10.0.1.1:443 Nantes=https://10.0.2.1:443",
+            ),
+            service("Solo", "solo", "Berlin=http://10.0.0.1:70"),
+        ];
+        let directory = tempfile::tempdir().expect("a directory");
+        let profile = "version = 1\n[platform]\nclasses = { identity = \"identity\" }\n[conventional]\nskip = [\"v{number}\"]\n\
+            [[capacity]]\nstatus = 507\n[[capacity]]\nstatus = 500\nbody = \"No valid host\"\n";
+        std::fs::write(directory.path().join("cloud.toml"), profile).expect("written");
+        Self {
+            snapshot: Snapshot { sites: SITES.map(|name| (name.into(), site(name))).into(), services },
+            profiles: Profiles::load(&[directory.path().to_owned()]).expect("valid"),
+            carriers: ScopeCarriers { header: "X-Scope".into(), parameter: "scope".into() },
+            here: "Berlin".into(),
+        }
+    }
+
+    fn world(&self) -> World<'_> {
+        World { snapshot: &self.snapshot, profiles: &self.profiles, carriers: &self.carriers, here: &self.here }
+    }
+}
+
+fn head(method: &str, target: &str, scope: Option<&str>) -> RequestHead {
+    let scope = scope.map(|scope| format!("X-Scope: {scope}\r\n")).unwrap_or_default();
+    let text = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{scope}\r\n");
+    RequestHead::parse(Bytes::from(text), 100).expect("well-formed")
+}
+
+fn orig(address: &str) -> OrigDst {
+    OrigDst::new(address.parse().expect("an address"))
+}
+
+/// The decision about a request with a header.
+fn by_header(fixture: &Fixture, to: &str, method: &str, target: &str, scope: &str) -> Decision {
+    let head = head(method, target, Some(scope));
+    decide(&Asked { head: &head, orig: orig(to), session: None, workflow: None }, &fixture.world())
+}
+
+fn plan(decision: Decision) -> Plan {
+    match decision {
+        Decision::Scoped { plan, .. } => *plan,
+        other => panic!("not scoped: {other:?}"),
+    }
+}
+
+fn refusal(decision: Decision) -> Problem {
+    match decision {
+        Decision::Refused(problem) => problem,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// A route in short: `direct`, `at Paris`, `first-of Paris Berlin`.
+fn short(route: &Route) -> String {
+    let sites = route.destinations().iter().map(|to| format!(" {}", to.site)).collect::<String>();
+    format!("{}{sites}", route.name())
+}
+
+/// Every form × every method and target × both entry sites, by a rule that is simpler than the code.
+#[test]
+fn every_form_and_method_from_every_entry() {
+    let fixture = Fixture::new();
+    // (form, the sites it binds Nova to; none: the entry site)
+    let forms: &[(&str, &[&str])] = &[
+        ("{Nova: Berlin}", &["Berlin"]),
+        ("{Nova: Paris}", &["Paris"]),
+        ("{compute: paris}", &["Paris"]),
+        ("{Paris}", &["Paris"]),
+        ("Nantes", &["Nantes"]),
+        (r#"{"compute":"Paris"}"#, &["Paris"]),
+        ("{Glance: Paris}", &[]),
+        ("{Glance: Paris || Nantes, Keystone: Berlin}", &[]),
+        ("{Glance: Berlin, Nova: Paris}", &["Paris"]),
+        ("{Paris, Glance: Berlin}", &["Paris"]),
+        ("{Nova: Berlin || Paris}", &["Berlin", "Paris"]),
+        ("{Nova: Paris || Berlin}", &["Paris", "Berlin"]),
+        ("Paris | Nantes otherwise Berlin", &["Paris", "Nantes", "Berlin"]),
+        ("{Nova: Paris || (Berlin || Nantes)}", &["Paris", "Berlin", "Nantes"]),
+    ];
+    let requests = [
+        ("GET", "/v2/servers", OpKind::List, None),
+        ("GET", "/v2/servers/7", OpKind::Read, Some("7")),
+        ("HEAD", "/v2/servers/7", OpKind::Read, Some("7")),
+        ("POST", "/v2/servers", OpKind::Create, None),
+        ("PUT", "/v2/servers/7", OpKind::Replace, Some("7")),
+        ("PATCH", "/v2/servers/7", OpKind::Merge, Some("7")),
+        ("DELETE", "/v2/servers/7", OpKind::Delete, Some("7")),
+        ("POST", "/v2/servers/7", OpKind::Once, Some("7")),
+        ("OPTIONS", "/v2/servers/7", OpKind::Unknown, Some("7")),
+        ("GET", "/", OpKind::Unknown, None),
+    ];
+    for (form, bound) in forms {
+        for (method, target, op, id) in requests {
+            for (entry, address) in [("Berlin", BERLIN), ("Paris", PARIS)] {
+                let case = format!("{method} {target} {form} at {entry}");
+                let plan = plan(by_header(&fixture, address, method, target, form));
+                let sites = if bound.is_empty() { vec![entry] } else { bound.to_vec() };
+                let expected = match sites.as_slice() {
+                    ["Berlin"] if entry == "Berlin" => "direct".to_owned(),
+                    [one] => format!("at {one}"),
+                    several => format!("first-of {}", several.join(" ")),
+                };
+                assert_eq!(short(&plan.route), expected, "{case}");
+                assert!(plan.route.destinations().iter().all(|to| to.own == (to.site.as_str() == "Berlin")));
+                assert_eq!((plan.service.as_str(), plan.entry.as_str()), ("Nova", entry), "{case}");
+                assert_eq!((plan.op, plan.id.as_deref()), (op, id), "{case}");
+                let first_of = sites.len() > 1;
+                assert_eq!(plan.next_on.not_found, first_of && id.is_some(), "{case}");
+                assert_eq!(plan.next_on.capacity.len(), if first_of { 2 } else { 0 }, "{case}");
+                assert!(plan.reasons.len() >= 5, "{case}: {:?}", plan.reasons);
+                let scope = plan.scope.expect("a scope");
+                let completed = Completed::parse(&scope.completed).expect(&case);
+                let bare = !form.contains(':') || form.starts_with("{Paris,");
+                let default = if bare { None } else { Some(SiteName::from(entry)) };
+                assert_eq!(completed.default, default, "{case}: {}", scope.completed);
+                assert_eq!(scope.source, ScopeSource::Header);
+            }
+        }
+    }
+}
+
+#[test]
+fn collaborations_that_are_not_built_are_named_and_located() {
+    let fixture = Fixture::new();
+    for (form, position, sign) in [
+        ("{Nova: Berlin & Paris}", (7, 14), "& (replication)"),
+        ("Berlin & Paris", (0, 14), "& (replication)"),
+        ("{Nova: Berlin % Paris, prime: Berlin}", (7, 14), "% (cross)"),
+        ("{around: Berlin, 50ms}", (9, 6), "around (sites within a distance)"),
+        ("{Nova: around(Berlin, 50ms)}", (14, 6), "around (sites within a distance)"),
+        ("{Nova: *}", (7, 1), "* (every site)"),
+        ("{Nova: Berlin || (Paris & Nantes)}", (18, 14), "& (replication)"),
+        ("{Nova: Berlin || *}", (17, 1), "* (every site)"),
+        // also for a service that this request doesn't address: half a workflow is worse than none
+        ("{Nova: Berlin, Glance: Berlin & Paris}", (23, 14), "& (replication)"),
+    ] {
+        for method in ["GET", "POST", "DELETE"] {
+            let problem = refusal(by_header(&fixture, BERLIN, method, "/v2/servers", form));
+            assert_eq!((problem.code, problem.position), (Code::NotBuilt, Some(position)), "{form}: {problem:?}");
+            assert!(problem.detail.contains(sign), "{form}: {problem:?}");
+            assert_eq!(problem.code.status(), 501);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_honoured_is_refused() {
+    let fixture = Fixture::new();
+    for (to, target, scope, code, part) in [
+        (BERLIN, "/a", "{Nova: Berlim}", Code::UnknownSite, "did you mean \"Berlin\"?"),
+        (BERLIN, "/a", "{Nov: Berlin}", Code::UnknownService, "did you mean \"Nova\"?"),
+        (BERLIN, "/a", "{Nova: }", Code::InvalidScope, "expected a site"),
+        (BERLIN, "/a", "{Nova: Berlin, Paris}", Code::InvalidScope, "bound twice: by its name and without one"),
+        (BERLIN, "/a?scope={Nova:Berlin}", "{Nova: Paris}", Code::SeveralScopes, "both"),
+        ("10.0.0.1:70", "/a", "{Solo: Paris}", Code::NoEndpoint, "Solo has no endpoint at Paris"),
+        ("10.0.0.1:70", "/a", "{Solo: Berlin || Paris}", Code::NoEndpoint, "Solo has no endpoint at Paris"),
+        ("10.0.0.1:443", "/a", "{Vault: Paris}", Code::TlsEndpoint, "Vault's endpoint at Berlin is https"),
+        ("10.0.1.1:443", "/a", "{Vault: Nantes}", Code::TlsEndpoint, "Vault's endpoint at Nantes is https"),
+        ("10.9.9.9:80", "/a", "{Nova: Berlin}", Code::UnmatchedTarget, "no service has an endpoint"),
+        ("10.0.0.1:90", "/other", "{Glance: Paris}", Code::UnmatchedTarget, "prefix"),
+        ("10.0.0.1:90", "/image/../volume", "{Glance: Paris}", Code::UnmatchedTarget, "another service's"),
+    ] {
+        let problem = refusal(by_header(&fixture, to, "GET", target, scope));
+        assert_eq!(problem.code, code, "{target} {scope}: {problem:?}");
+        assert!(problem.detail.contains(part), "{problem:?}");
+        assert!(matches!(problem.code.status(), 400), "{problem:?}");
+    }
+    let connect = head("CONNECT", "10.0.0.1:80", Some("{Nova: Berlin}"));
+    let asked = Asked { head: &connect, orig: orig(BERLIN), session: None, workflow: None };
+    assert_eq!(refusal(decide(&asked, &fixture.world())).code, Code::UnmatchedTarget);
+}
+
+#[test]
+fn a_request_without_scope_is_not_touched() {
+    let fixture = Fixture::new();
+    for (to, target) in [
+        (BERLIN, "/a"),
+        (BERLIN, "/a?scope=openid"),
+        ("10.0.0.1:90", "/image/x?scope={Nova:Paris}"),
+        ("10.0.0.1:90", "/image/../volume"),
+        ("10.9.9.9:1", "/a"),
+        (BERLIN, "*"),
+    ] {
+        let head = head("GET", target, None);
+        let asked = Asked { head: &head, orig: orig(to), session: None, workflow: None };
+        assert_eq!(decide(&asked, &fixture.world()), Decision::Unscoped, "{to} {target}");
+    }
+    let head = head("GET", "/v2/servers/7", None);
+    let asked = Asked { head: &head, orig: orig(PARIS), session: None, workflow: None };
+    let plan = explain(&asked, &fixture.world()).expect("no problem").expect("a service");
+    assert_eq!((plan.route.clone(), plan.scope.clone(), plan.entry.as_str()), (Route::Direct, None, "Paris"));
+    let text = render::text(&plan);
+    assert!(text.contains("[no-scope]") && text.contains("sites      Paris"), "{text}");
+}
+
+#[test]
+fn the_scope_is_cut_and_all_else_stays() {
+    let fixture = Fixture::new();
+    let text = "GET /a?b=1&scope=%7BParis%7D&c HTTP/1.1\r\nhOST: x\r\n\r\n";
+    let head = RequestHead::parse(Bytes::from_static(text.as_bytes()), 10).expect("well-formed");
+    let asked = Asked { head: &head, orig: orig(BERLIN), session: None, workflow: None };
+    let Decision::Scoped { plan, head } = decide(&asked, &fixture.world()) else { panic!("scoped") };
+    assert_eq!(head, "GET /a?b=1&c HTTP/1.1\r\nhOST: x\r\n\r\n");
+    assert_eq!(plan.scope.expect("a scope").source, ScopeSource::Parameter);
+}
+
+#[test]
+fn the_requests_own_scope_outranks_its_workflows_and_that_the_sessions() {
+    let fixture = Fixture::new();
+    let completed = Completed::parse(r#"{"Nova":"Nantes","default":"Paris"}"#).expect("valid");
+    let entry = SiteName::from("Paris");
+    let workflow = Workflow { scope: &completed, entry: &entry };
+    for (own, workflow, session, route, source) in [
+        (Some("{Nova: Paris}"), Some(workflow), Some("{Nova: Berlin}"), "at Paris", ScopeSource::Header),
+        (Some("{Nova: Paris}"), None, Some("{Nova: Berlin}"), "at Paris", ScopeSource::Header),
+        (None, Some(workflow), Some("{Nova: Berlin}"), "at Nantes", ScopeSource::Workflow),
+        (None, None, Some("{Nova: Paris}"), "at Paris", ScopeSource::Session),
+        (None, None, Some("{Nova: Berlin}"), "direct", ScopeSource::Session),
+    ] {
+        let head = head("GET", "/a", own);
+        let plan = plan(decide(&Asked { head: &head, orig: orig(BERLIN), session, workflow }, &fixture.world()));
+        assert_eq!(short(&plan.route), route);
+        assert_eq!(plan.scope.expect("a scope").source, source);
+        let expected = if source == ScopeSource::Workflow { "Paris" } else { "Berlin" };
+        assert_eq!(plan.entry.as_str(), expected, "a call keeps its workflow's entry");
+    }
+}
+
+#[test]
+fn calls_inside_a_workflow_follow_its_completed_scope() {
+    let fixture = Fixture::new();
+    let entry = SiteName::from("Paris");
+    for (scope, to, target, route, code) in [
+        (r#"{"Glance":"Nantes","default":"Paris"}"#, "10.0.0.1:90", "/image/1", "at Nantes", ""),
+        (
+            r#"{"Glance":"Nantes || Berlin","default":"Paris"}"#,
+            "10.0.0.1:90",
+            "/image/1",
+            "first-of Nantes Berlin",
+            "bound",
+        ),
+        // not named: the entry site, wherever the calling service runs
+        (r#"{"Nova":"Berlin","default":"Paris"}"#, "10.0.0.1:90", "/image/1", "at Paris", "not-named"),
+        (r#"{"default":"Berlin"}"#, "10.0.0.1:90", "/image/1", "direct", "not-named"),
+        // the scope was bare: each service below is its own site's
+        (r#"{"Nova":"Berlin","default":null}"#, "10.0.0.1:90", "/image/1", "direct", "own-site"),
+        (r#"{"Nova":"Berlin","default":null}"#, "10.0.1.1:50", "/v3", "at Paris", "own-site"),
+        (r#"{"Nova":"Berlin","default":null}"#, "10.0.0.1:80", "/servers", "direct", "bound"),
+        // what this agent doesn't know matters only when it is called
+        (r#"{"Unknown":"Atlantis","default":"Berlin"}"#, "10.0.0.1:80", "/servers", "direct", "not-named"),
+    ] {
+        let completed = Completed::parse(scope).expect(scope);
+        let head = head("GET", target, None);
+        let workflow = Some(Workflow { scope: &completed, entry: &entry });
+        let asked = Asked { head: &head, orig: orig(to), session: None, workflow };
+        let plan = plan(decide(&asked, &fixture.world()));
+        assert_eq!(short(&plan.route), route, "{scope}");
+        assert!(plan.reasons.iter().any(|reason| reason.code.starts_with(code)), "{:?}", plan.reasons);
+        assert_eq!(plan.scope.expect("a scope").completed, completed.to_string(), "it travels unchanged");
+    }
+    for (scope, code) in [
+        (r#"{"Nova":"Atlantis","default":"Berlin"}"#, Code::NoEndpoint),
+        (r#"{"Nova":"Berlin & Paris","default":"Berlin"}"#, Code::NotBuilt),
+    ] {
+        let completed = Completed::parse(scope).expect(scope);
+        let head = head("GET", "/servers", None);
+        let workflow = Some(Workflow { scope: &completed, entry: &entry });
+        let asked = Asked { head: &head, orig: orig(BERLIN), session: None, workflow };
+        assert_eq!(refusal(decide(&asked, &fixture.world())).code, code);
+    }
+}
+
+#[test]
+fn under_exec_a_bare_scope_leaves_identity_at_the_entry() {
+    let fixture = Fixture::new();
+    let keystone = "10.0.0.1:50";
+    for (to, scope, route, code) in [
+        (keystone, "Paris", "direct", "identity-stays"),
+        (keystone, "{Paris || Nantes}", "direct", "identity-stays"),
+        (keystone, "{Paris, Keystone: Nantes}", "at Nantes", "bound"),
+        (keystone, "{Keystone: Paris}", "at Paris", "bound"),
+        (keystone, "{Nova: Paris}", "direct", "not-named"),
+        ("10.0.1.1:50", "Nantes", "at Paris", "identity-stays"),
+        (BERLIN, "Paris", "at Paris", "bound-as-addressed"),
+        (BERLIN, "{Paris, Nova: Nantes}", "at Nantes", "bound"),
+    ] {
+        let head = head("GET", "/v3", None);
+        let asked = Asked { head: &head, orig: orig(to), session: Some(scope), workflow: None };
+        let plan = plan(decide(&asked, &fixture.world()));
+        assert_eq!(short(&plan.route), route, "{to} {scope}");
+        assert!(plan.reasons.iter().any(|reason| reason.code == code), "{scope}: {:?}", plan.reasons);
+        assert!(Completed::parse(&plan.scope.expect("a scope").completed).is_ok());
+    }
+    // by header it means what it says
+    assert_eq!(short(&plan(by_header(&fixture, keystone, "GET", "/v3", "Paris")).route), "at Paris");
+    let problem = {
+        let head = head("GET", "/v3", None);
+        refusal(decide(
+            &Asked { head: &head, orig: orig(BERLIN), session: Some("{Nova: X}"), workflow: None },
+            &fixture.world(),
+        ))
+    };
+    assert_eq!(problem.code, Code::UnknownSite);
+}
+
+#[test]
+fn prefixes_match_raw_at_segment_boundaries_and_only_in_one_reading() {
+    let fixture = Fixture::new();
+    let at = |target: &str| {
+        target::addressed(&fixture.snapshot, orig("10.0.0.1:90"), target).map(|found| found.service.name.to_string())
+    };
+    for target in [
+        "/image",
+        "/image/",
+        "/image/a/b",
+        "/image?x=/volume",
+        "http://h/image/1",
+        "/image/a/../b",
+        "/image/./a",
+        "/image//a",
+        "/image/%2e%2e/image/b",
+        "/image/a%2fb",
+        "/image/%zz",
+        "/image/..a",
+    ] {
+        assert_eq!(at(target).as_deref(), Ok("Glance"), "{target}");
+    }
+    for target in [
+        "/image/../volume",
+        "/image/%2e%2e/volume",
+        "/image/%2E./volume/x",
+        "/image%2f..%2fvolume",
+        "//image/a",
+        "/./image/a",
+        "/%69mage/a",
+        "/image/..%2fvolume",
+        "/image/a/..//../volume",
+        "/image/..",
+        "/image/%252e%252e/volume",
+        "/volume/../image",
+        "/x/../image",
+        "/image/..;x/volume",
+        "/image\\..\\volume",
+        "/image/..\\volume",
+    ] {
+        assert_eq!(at(target), Err(target::TargetError::Ambiguous), "{target}");
+    }
+    for target in ["/", "/images", "/imag", "/Image", "/other/image", "http://h", "*"] {
+        assert_eq!(at(target), Err(target::TargetError::NoPrefix), "{target}");
+    }
+    for target in ["", "h:90", "image", "x y://a/image"] {
+        assert_eq!(at(target), Err(target::TargetError::NoPath), "{target}");
+    }
+    // a service without prefix beside one with: the longest prefix wins
+    let both = |target: &str| {
+        target::addressed(&fixture.snapshot, orig("10.0.1.1:90"), target).map(|found| found.service.name.to_string())
+    };
+    assert_eq!(both("/v/img/1").as_deref(), Ok("Glance"));
+    assert_eq!(both("/v/images").as_deref(), Ok("Cinder"));
+    assert_eq!(both("*").as_deref(), Ok("Cinder"));
+    assert_eq!(both("/x/../v/img/1"), Err(target::TargetError::Ambiguous));
+    // where no prefix tells services apart, every path is the one service's
+    let nova = target::addressed(&fixture.snapshot, orig(BERLIN), "/a/../%2e%2e//b").expect("Nova");
+    assert_eq!(nova.service.name.as_str(), "Nova");
+}
+
+#[test]
+fn the_profile_sees_the_path_behind_the_prefix() {
+    let fixture = Fixture::new();
+    let plan = plan(by_header(&fixture, "10.0.0.1:90", "GET", "/image/v2/images/7?x=1", "{Glance: Paris}"));
+    assert_eq!((plan.kind.as_deref(), plan.id.as_deref(), plan.op), (Some("images"), Some("7"), OpKind::Read));
+    assert_eq!((plan.prefix.as_str(), plan.authority.as_str()), ("/image", "10.0.0.1:90"));
+    assert_eq!(plan.route.destinations()[0].prefix, "/v/img");
+}
+
+#[test]
+fn after_which_answers_otherwise_goes_on() {
+    let capacity = |status, body: Option<&str>| CapacityError { status, body: body.map(str::to_owned) };
+    let next_on = NextOn { not_found: true, capacity: vec![capacity(507, None), capacity(500, Some("No valid host"))] };
+    let create = NextOn { not_found: false, ..next_on.clone() };
+    for (status, body, item, not_item) in [
+        (200, "", false, false),
+        (404, "", true, false),
+        (507, "", true, true),
+        (500, "{\"message\": \"No valid host was found\"}", true, true),
+        (500, "{\"message\": \"oops\"}", false, false),
+        // a gateway in front of the service says these also when the request took effect
+        (502, "", false, false),
+        (503, "No valid host", false, false),
+        (504, "", false, false),
+        (409, "", false, false),
+    ] {
+        assert_eq!(next_on.answer(status, body.as_bytes()), item, "{status} {body}");
+        assert_eq!(create.answer(status, body.as_bytes()), not_item, "{status} {body}");
+    }
+    assert_eq!(next_on.status(500), GoesOn::IfBody);
+    assert_eq!(next_on.status(404), GoesOn::Yes);
+    assert_eq!(NextOn::default().status(404), GoesOn::No);
+}
+
+mod forwarding {
+    use super::super::forward;
+    use super::*;
+    use crate::http::head::AnswerHead;
+
+    fn sample(prefix: &str, own_host: bool) -> Plan {
+        let fixture = Fixture::new();
+        let plan = plan(by_header(&fixture, BERLIN, "GET", "/", "{Nova: Paris}"));
+        Plan { prefix: prefix.into(), authority: "10.0.0.1:90".into(), own_host, ..plan }
+    }
+
+    fn to(prefix: &str) -> Destination {
+        Destination { site: "Paris".into(), own: false, authority: "10.0.1.1:9292".into(), prefix: prefix.into() }
+    }
+
+    #[test]
+    fn prefixes_are_swapped_in_the_target_alone() {
+        for (target, from, there, expected) in [
+            ("/image/v2/1?a=/image", "/image", "/img", "/img/v2/1?a=/image"),
+            ("/image/v2", "/image", "", "/v2"),
+            ("/image", "/image", "", "/"),
+            ("/image?a", "/image", "", "/?a"),
+            ("/v2", "", "/a/b", "/a/b/v2"),
+            ("/", "", "/a", "/a/"),
+            ("/image/v2", "/image", "/image", "/image/v2"),
+            ("http://h:1/image/v2", "/image", "/img", "http://h:1/img/v2"),
+            ("http://h:1", "", "/img", "http://h:1/img"),
+            ("*", "", "/img", "*"),
+        ] {
+            let request = head("GET", target, None);
+            let out = forward::request(&request, &sample(from, false), &to(there));
+            assert_eq!(out, format!("GET {expected} HTTP/1.1\r\nHost: a\r\n\r\n"), "{target}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_the_clients_unless_the_service_wants_its_own() {
+        let request = head("GET", "http://h:1/image/v2", None);
+        let out = forward::request(&request, &sample("/image", true), &to("/img"));
+        assert_eq!(out, "GET http://10.0.1.1:9292/img/v2 HTTP/1.1\r\nHost: 10.0.1.1:9292\r\n\r\n");
+        let request = head("GET", "/image/v2", None);
+        assert_eq!(forward::request(&request, &sample("/image", false), &to("/image")), request.raw());
+    }
+
+    #[test]
+    fn locations_at_the_serving_endpoint_become_the_addressed_ones() {
+        for (location, expected) in [
+            ("http://10.0.1.1:9292/img/v2/7?a", "http://10.0.0.1:90/image/v2/7?a"),
+            ("HTTP://10.0.1.1:9292/img", "HTTP://10.0.0.1:90/image"),
+            ("/img/v2/7", "/image/v2/7"),
+            ("/img", "/image"),
+            // elsewhere
+            ("/images/7", "/images/7"),
+            ("http://10.0.1.1:9293/img/v2/7", "http://10.0.1.1:9293/img/v2/7"),
+            ("http://other/img/v2/7", "http://other/img/v2/7"),
+            ("//10.0.1.1:9292/img/7", "//10.0.1.1:9292/img/7"),
+            ("7", "7"),
+            ("../img/7", "../img/7"),
+            ("", ""),
+        ] {
+            let text = format!(
+                "HTTP/1.1 201 Made\r\nlocation: {location}\r\nLink: </img/7>\r\nContent-Location:{location}\r\n\r\n"
+            );
+            let answer = AnswerHead::parse(Bytes::from(text), 10, "POST").expect("well-formed");
+            let out = forward::answer(&answer, &sample("/image", false), &to("/img"));
+            let mapped = format!(
+                "HTTP/1.1 201 Made\r\nlocation: {expected}\r\nLink: </img/7>\r\nContent-Location:{expected}\r\n\r\n"
+            );
+            assert_eq!(String::from_utf8_lossy(&out), mapped, "{location}");
+        }
+    }
+}
