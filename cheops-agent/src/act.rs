@@ -8,11 +8,19 @@ mod alarm;
 pub mod exchange;
 #[cfg(test)]
 pub(crate) mod fakes;
+mod far;
+pub mod forward;
+mod otherwise;
 pub mod passthrough;
+mod reach;
+pub mod run;
+pub mod serve_peer;
 pub mod shared;
 pub mod upstream;
 pub mod wire;
 
 pub use exchange::{Answering, Cause, ExchangeError, Finished, Judged, Kept, Next, Reached, Sending, Side, exchange};
+pub use run::{Ran, RunError, Scoped, run};
+pub use serve_peer::ServePeer;
 pub use shared::{Pace, Sessions, Shared};
 pub use wire::Wire;

@@ -45,8 +45,9 @@ pub enum Judged {
     AsItIs,
     /// This head instead of its own, with the same framing.
     Instead(Bytes),
-    /// The client must not see it: the exchange ends with [`Cause::Declined`].
-    Decline,
+    /// The client must not see it: the exchange ends with [`Cause::Declined`]. But if the body that was sent isn't kept,
+    /// so that nobody else can be asked, this head goes to the client instead of the answer's own.
+    Decline(Bytes),
 }
 
 /// A request's body as it was sent, up to a limit.

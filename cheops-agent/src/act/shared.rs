@@ -23,6 +23,7 @@ pub struct Shared {
     pub profiles: ArcSwap<Profiles>,
     /// Other sites' agents; `None` without a `[peer]` section.
     pub peers: Option<Arc<peer::Client>>,
+    pub liveness: Arc<peer::Liveness>,
     pub origins: Arc<dyn Origins>,
     pub observer: Arc<Observer>,
     pub sessions: Sessions,
@@ -50,6 +51,7 @@ impl Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             profiles: ArcSwap::from_pointee(profiles),
             peers: None,
+            liveness: peer::Liveness::new(),
             origins,
             observer,
             sessions: Sessions::default(),

@@ -12,6 +12,7 @@ use crate::names::{HostName, ServiceName, SiteName};
 
 const SITE: HeaderName = HeaderName::from_static("cheops-site");
 const SERVICE: HeaderName = HeaderName::from_static("cheops-service");
+const ENDPOINT: HeaderName = HeaderName::from_static("cheops-endpoint");
 const SCOPE: HeaderName = HeaderName::from_static("cheops-scope");
 const ENTRY: HeaderName = HeaderName::from_static("cheops-entry");
 const HOPS: HeaderName = HeaderName::from_static("cheops-hops");
@@ -77,6 +78,8 @@ pub struct Envelope {
     pub site: SiteName,
     /// The service that shall get the request.
     pub service: ServiceName,
+    /// The endpoint for which the request's head was made: `host:port` and path prefix, as the receiver's site has it.
+    pub endpoint: String,
     /// The completed scope: JSON normal form with `default`.
     pub scope: Option<String>,
     /// The entry site.
@@ -114,6 +117,7 @@ impl Envelope {
         let mut headers = HeaderMap::with_capacity(12);
         put(&mut headers, SITE, encode(self.site.as_str()))?;
         put(&mut headers, SERVICE, encode(self.service.as_str()))?;
+        put(&mut headers, ENDPOINT, encode(&self.endpoint))?;
         put(&mut headers, ENTRY, encode(self.entry.as_str()))?;
         put(&mut headers, HOPS, write_hops(&self.hops))?;
         put(&mut headers, REQUEST, self.request.clone())?;
@@ -144,6 +148,7 @@ impl Envelope {
         Ok(Self {
             site: required_name(headers, SITE)?.into(),
             service: required_name(headers, SERVICE)?.into(),
+            endpoint: required_name(headers, ENDPOINT)?,
             scope: optional(headers, SCOPE, SCOPE_BYTES)?.map(str::to_owned),
             entry: required_name(headers, ENTRY)?.into(),
             hops: read_hops(required(headers, HOPS, MAX_HOPS * 2 * 3 * NAME_BYTES)?)?,

@@ -144,6 +144,7 @@ fn envelope() -> Envelope {
     Envelope {
         site: "Paris".into(),
         service: "Glance".into(),
+        endpoint: "127.0.0.1:9292".to_owned(),
         scope: None,
         entry: "Berlin".into(),
         hops: vec![Hop { site: "Berlin".into(), host: "b1".into() }],

@@ -300,7 +300,10 @@ where
         self.down.head = match self.answering.judge.as_mut().map(|judge| judge(&head)) {
             None | Some(Judged::AsItIs) => head.raw().clone(),
             Some(Judged::Instead(bytes)) => bytes,
-            Some(Judged::Decline) => return Err(Cause::Declined(head.status())),
+            Some(Judged::Decline(_)) if self.sending.kept.as_ref().is_some_and(|kept| !kept.overflowed()) => {
+                return Err(Cause::Declined(head.status()));
+            }
+            Some(Judged::Decline(bytes)) => bytes,
         };
         self.down.status = head.status();
         self.down.persists = head.persists();

@@ -264,7 +264,8 @@ async fn time_limits_are_kept_and_told_apart() {
 async fn a_declined_answer_leaves_the_request_for_another_service() {
     let (mut scene, mut client, mut service) = scene(&format!("{POST}12"));
     let mut kept = Kept::new(10);
-    let mut judge = |head: &AnswerHead| if head.status() == 503 { Judged::Decline } else { Judged::AsItIs };
+    let mut judge =
+        |head: &AnswerHead| if head.status() == 503 { Judged::Decline(head.raw().clone()) } else { Judged::AsItIs };
     let far = async {
         client.write_all(b"345").await.expect("room");
         client.write_all(GET.as_bytes()).await.expect("room");

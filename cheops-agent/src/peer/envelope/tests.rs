@@ -6,6 +6,7 @@ fn envelope() -> Envelope {
     Envelope {
         site: "Paris".into(),
         service: "Glance".into(),
+        endpoint: "10.77.0.2:80/image".to_owned(),
         scope: Some(r#"{"default":"Berlin","Glance":"Paris","é":"Köln"}"#.to_owned()),
         entry: "Berlin".into(),
         hops: vec![
@@ -84,7 +85,7 @@ fn lies_and_nonsense_are_refused() {
 
 #[test]
 fn a_field_that_stands_twice_is_refused() {
-    for name in [SITE, SERVICE, SCOPE, ENTRY, HOPS, REQUEST, LINKS, DEADLINE, CLIENT, DECIDED] {
+    for name in [SITE, SERVICE, ENDPOINT, SCOPE, ENTRY, HOPS, REQUEST, LINKS, DEADLINE, CLIENT, DECIDED] {
         let mut headers = envelope().to_headers().expect("headers");
         let value = headers.get(&name).expect("the field").clone();
         headers.append(name.clone(), value);
@@ -94,7 +95,7 @@ fn a_field_that_stands_twice_is_refused() {
 
 #[test]
 fn required_fields_are_required_and_unknown_ones_left_alone() {
-    for name in [SITE, SERVICE, ENTRY, HOPS, REQUEST] {
+    for name in [SITE, SERVICE, ENDPOINT, ENTRY, HOPS, REQUEST] {
         let mut headers = envelope().to_headers().expect("headers");
         headers.remove(&name);
         assert_eq!(Envelope::from_headers(&headers), Err(EnvelopeError::Missing(name)));

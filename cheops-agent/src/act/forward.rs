@@ -1,0 +1,212 @@
+//! Sharing: one exchange with the instance of the service at one site.
+
+use std::fmt::Write;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::exchange::{
+    Answering, Bounds, Cause, ExchangeError, Finished, Judged, Kept, Next, Reached, Sending, Side, exchange,
+};
+use super::far::{Far, blame};
+use super::passthrough::tunnel;
+use super::reach;
+use super::run::{RunError, Scoped};
+use super::shared::Shared;
+use super::wire::Wire;
+use crate::http::{AnswerHead, BodyLength, Code, Problem};
+use crate::metadata::{Endpoint, Snapshot};
+use crate::observe::{Limit, Passthrough};
+use crate::peer::{Envelope, Outcome, Refusal};
+use crate::plan::{self, Destination, Plan};
+
+/// What may not stand in a field's value as it is (RFC 9110, 5.5), and what separates our own lists.
+const VALUE: &AsciiSet = &CONTROLS.add(b',').add(b'=').add(b'%');
+
+/// A site that was asked, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    pub site: crate::names::SiteName,
+    /// `unreachable`, `declined` or `answered`.
+    pub outcome: &'static str,
+}
+
+/// An answer's head as the client sees it: locations at the serving endpoint mapped to the addressed one, and the fields
+/// that say whose answer it is. Every other byte is the service's own.
+pub fn marked(head: &AnswerHead, plan: &Plan, from: &Destination, request: &str, tried: &[Tried]) -> Bytes {
+    let own = plan::forward::answer(head, plan, from);
+    let mut fields = String::new();
+    let site = value(from.site.as_str());
+    // Writing to a string can't fail.
+    let _written = write!(fields, "X-Cheops-Request: {request}\r\nX-Cheops-Site: {site}\r\n");
+    if !tried.is_empty() {
+        let before = tried.iter().map(|tried| format!("{}={}, ", value(tried.site.as_str()), tried.outcome));
+        let before: String = before.collect();
+        let _written = write!(fields, "X-Cheops-Sites: {before}{site}=answered\r\n");
+    }
+    let end = own.len().saturating_sub(2);
+    let mut marked = BytesMut::with_capacity(own.len() + fields.len());
+    marked.put_slice(own.get(..end).unwrap_or_default());
+    marked.put_slice(fields.as_bytes());
+    marked.put_slice(own.get(end..).unwrap_or_default());
+    marked.freeze()
+}
+
+fn value(text: &str) -> String {
+    utf8_percent_encode(text, VALUE).to_string()
+}
+
+/// Why one site did not serve the request.
+pub(super) enum Failed {
+    /// Nothing can have happened there. Another site may be tried.
+    NotSent(Refusal),
+    /// It answered that another site shall be tried; what it answered was kept from the client.
+    Declined(Box<Declined>),
+    Final(RunError),
+}
+
+/// An answer that the client has not seen.
+pub(super) struct Declined {
+    pub(super) head: AnswerHead,
+    pub(super) far: Wire<Far>,
+}
+
+/// Whether an answer stands. Looks at its status only.
+pub(super) type Declines<'a> = &'a (dyn Fn(u16) -> bool + Sync);
+
+/// One site's turn.
+pub(super) struct Turn<'a> {
+    pub(super) to: &'a Destination,
+    /// The sites that had their turn before.
+    pub(super) tried: &'a [Tried],
+    /// Another has its turn after this one.
+    pub(super) more: bool,
+    pub(super) declines: Declines<'a>,
+}
+
+/// Runs the exchange with one site, tunnels to their end.
+pub(super) async fn attempt<C>(
+    shared: &Shared,
+    client: &mut Wire<C>,
+    scoped: &Scoped<'_>,
+    turn: &Turn<'_>,
+    kept: Option<&mut Kept>,
+) -> Result<Finished, Failed>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    let far = Box::pin(open(shared, scoped, turn)).await.map_err(Failed::NotSent)?;
+    let mut far = Wire::new(far);
+    let config = shared.config.load();
+    let mut declined = None;
+    let mut judge = |head: &AnswerHead| {
+        let marked = marked(head, scoped.plan, turn.to, scoped.id, turn.tried);
+        match turn.more && (turn.declines)(head.status()) {
+            true => {
+                declined = Some(head.clone());
+                Judged::Decline(marked)
+            }
+            false => Judged::Instead(marked),
+        }
+    };
+    let begin_within = (!turn.to.own).then_some(config.timeouts.exchange);
+    let sending =
+        Sending { request: scoped.request, head: plan::forward::request(scoped.request, scoped.plan, turn.to), kept };
+    let answering = Answering { judge: Some(&mut judge), begin_within };
+    let bounds = Bounds::new(&config.limits, &config.timeouts);
+    match exchange(client, &mut far, sending, answering, bounds).await {
+        Ok(finished) => Ok(follow(shared, client, &mut far, scoped, finished).await),
+        Err(ExchangeError { cause: Cause::Declined(_), .. }) if declined.is_some() => match declined {
+            Some(head) => Err(Failed::Declined(Box::new(Declined { head, far }))),
+            None => Err(Failed::NotSent(Refusal::not_sent(Code::Internal, "a declined answer is gone"))),
+        },
+        Err(error) => Err(failed(shared, &mut far, scoped, turn, error).await),
+    }
+}
+
+/// After an exchange: a tunnel is run to its end, and nothing follows it.
+pub(super) async fn follow<C>(
+    shared: &Shared,
+    client: &mut Wire<C>,
+    far: &mut Wire<Far>,
+    scoped: &Scoped<'_>,
+    finished: Finished,
+) -> Finished
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    if finished.next != Next::Tunnel {
+        return finished;
+    }
+    let reason = if scoped.request.method() == "CONNECT" { Passthrough::Connect } else { Passthrough::Upgrade };
+    let _open = shared.observer.passthrough(reason);
+    let passed = Box::pin(tunnel(client, far, shared.pace.half_closed)).await;
+    Finished {
+        bytes_in: finished.bytes_in + passed.from_client,
+        bytes_out: finished.bytes_out + passed.to_client,
+        next: Next::End,
+        ..finished
+    }
+}
+
+async fn failed(
+    shared: &Shared,
+    far: &mut Wire<Far>,
+    scoped: &Scoped<'_>,
+    turn: &Turn<'_>,
+    error: ExchangeError,
+) -> Failed {
+    if error.side == Side::Client || error.reached == Reached::AnswerBegun {
+        return Failed::Final(RunError::Exchange(error));
+    }
+    let refusal = blame(far, &error, &turn.to.site).await;
+    if refusal.code == Code::Timeout {
+        shared.observer.limit(Limit::Exchange);
+    }
+    match refusal.outcome {
+        Outcome::NotSent => Failed::NotSent(refusal),
+        Outcome::Sent | Outcome::Answered => {
+            let body_taken = error.body_taken || scoped.request.length() == BodyLength::None;
+            Failed::Final(RunError::Refused { problem: Problem::new(refusal.code, refusal.detail), body_taken })
+        }
+    }
+}
+
+async fn open(shared: &Shared, scoped: &Scoped<'_>, turn: &Turn<'_>) -> Result<Far, Refusal> {
+    let snapshot = shared.snapshot.load_full();
+    let endpoint = endpoint(&snapshot, scoped.plan, turn.to);
+    let envelope = envelope(shared, scoped, turn.to);
+    if turn.to.own {
+        let endpoint = endpoint.ok_or_else(|| gone(scoped.plan, turn.to))?;
+        return reach::own(shared, &snapshot, endpoint, scoped.client, &envelope).await;
+    }
+    let site = snapshot.sites.get(&turn.to.site).ok_or_else(|| gone(scoped.plan, turn.to))?;
+    reach::peer(shared, &reach::ordered(shared, site, endpoint), &envelope, turn.more).await
+}
+
+/// The plan was made a moment ago, from a snapshot that was replaced meanwhile.
+fn gone(plan: &Plan, to: &Destination) -> Refusal {
+    Refusal::not_sent(Code::ServiceUnreachable, format!("{}: {} is no longer known there", to.site, plan.service))
+}
+
+fn endpoint<'a>(snapshot: &'a Snapshot, plan: &Plan, to: &Destination) -> Option<&'a Endpoint> {
+    let endpoints = snapshot.service(plan.service.as_str())?.endpoints.get(&to.site)?;
+    endpoints.iter().find(|endpoint| endpoint.authority == to.authority && endpoint.prefix == to.prefix)
+}
+
+fn envelope(shared: &Shared, scoped: &Scoped<'_>, to: &Destination) -> Envelope {
+    Envelope {
+        site: to.site.clone(),
+        service: scoped.plan.service.clone(),
+        endpoint: format!("{}{}", to.authority, to.prefix),
+        scope: scoped.plan.scope.as_ref().map(|scope| scope.completed.clone()),
+        entry: scoped.plan.entry.clone(),
+        hops: vec![reach::here(shared)],
+        request: scoped.id.to_owned(),
+        links: Vec::new(),
+        deadline: Some(shared.config.load().timeouts.exchange),
+        client: Some(scoped.client.get()),
+        decided: false,
+    }
+}

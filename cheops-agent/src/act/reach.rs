@@ -1,0 +1,138 @@
+//! The way to one site's instance of a service: dialled here, through another host's agent, or through a peer.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use tokio::time::{Instant, timeout};
+
+use super::far::Far;
+use super::shared::Shared;
+use super::upstream::{DialError, Dialling, dial};
+use crate::address::ClientAddr;
+use crate::http::Code;
+use crate::metadata::{Endpoint, Site, Snapshot};
+use crate::peer::{Envelope, Hop, Refusal};
+
+/// Reaches an endpoint of this agent's own site. On a host that has an agent it is reached through that agent, which
+/// dials locally (AMENDMENTS 18); `envelope` says how the request would go there, and an envelope that is decided
+/// already goes no further than to the service.
+///
+/// # Errors
+/// Nothing was sent.
+pub(super) async fn own(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    endpoint: &Endpoint,
+    client: ClientAddr,
+    envelope: &Envelope,
+) -> Result<Far, Refusal> {
+    if endpoint.https {
+        let detail = format!("{} is https, and the agent has no certificate for it", endpoint.authority);
+        return Err(Refusal::not_sent(Code::TlsEndpoint, detail));
+    }
+    let mut addresses = endpoint.addresses.clone();
+    addresses.sort_by_key(|address| !is_here(address.ip()));
+    let mut failed = None;
+    for to in addresses {
+        let agent = if envelope.decided || is_here(to.ip()) { None } else { agent_at(snapshot, to.ip()) };
+        let reached = match agent {
+            Some(site) => peer(shared, &site, &Envelope { decided: true, ..envelope.clone() }, true).await,
+            None => service(shared, to, client).await.map(Far::Service),
+        };
+        match reached {
+            Ok(far) => return Ok(far),
+            Err(refusal) => failed = Some(refusal),
+        }
+    }
+    Err(failed.unwrap_or_else(|| {
+        Refusal::not_sent(Code::ServiceUnreachable, format!("{} has no address now", endpoint.authority))
+    }))
+}
+
+async fn service(shared: &Shared, to: SocketAddr, client: ClientAddr) -> Result<tokio::net::TcpStream, Refusal> {
+    let (config, listening) = (shared.config.load(), shared.own.load());
+    let dialling = Dialling::new(shared.mark, &config.timeouts);
+    dial(&*shared.origins, to, client, &listening, dialling).await.map_err(|error| {
+        let code = match error {
+            DialError::Loop(_) => Code::Loop,
+            DialError::Announce(_) | DialError::Io { .. } | DialError::Timeout { .. } => Code::ServiceUnreachable,
+        };
+        Refusal::not_sent(code, format!("{}: {error}", config.site))
+    })
+}
+
+/// Opens an exchange at one of the site's agents. With `confirmed`, also waits until that agent has reached the service,
+/// at the price of a round trip: until then nothing can have happened there, whatever happens to the link.
+///
+/// # Errors
+/// Nothing was sent.
+pub(super) async fn peer(shared: &Shared, site: &Site, envelope: &Envelope, confirmed: bool) -> Result<Far, Refusal> {
+    let Some(peers) = &shared.peers else {
+        let detail = format!("{}: this agent has no [peer] in its configuration", site.name);
+        return Err(Refusal::not_sent(Code::PeerUnreachable, detail));
+    };
+    let refused = |error: crate::peer::PeerError| Refusal::not_sent(error.code(), error.to_string());
+    let connect = shared.config.load().timeouts.connect;
+    let mut stream = peers.open(site, envelope, Instant::now() + connect).await.map_err(refused)?;
+    if confirmed {
+        // The peer dials too.
+        match timeout(connect * 2, stream.ready()).await {
+            Ok(ready) => ready.map_err(refused)?,
+            Err(_) => {
+                let detail =
+                    format!("{} did not take the request on within {} s", site.name, connect.as_secs_f64() * 2.0);
+                return Err(Refusal::not_sent(Code::PeerUnreachable, detail));
+            }
+        }
+    }
+    Ok(Far::Peer(Box::new(stream)))
+}
+
+/// The site's agents in the order in which they are tried: the service's own host first, the dead ones last.
+pub(super) fn ordered(shared: &Shared, site: &Site, endpoint: Option<&Endpoint>) -> Site {
+    let mut site = site.clone();
+    if let Some(endpoint) = endpoint {
+        let hosts: Vec<IpAddr> = endpoint.addresses.iter().map(SocketAddr::ip).collect();
+        site.peers.sort_by_key(|peer| !peer.parse::<SocketAddr>().is_ok_and(|peer| hosts.contains(&peer.ip())));
+    }
+    shared.liveness.ordered(&site)
+}
+
+/// This agent as a hop.
+pub(super) fn here(shared: &Shared) -> Hop {
+    let config = shared.config.load();
+    Hop { site: config.site.clone(), host: config.host.clone() }
+}
+
+/// The own site with only the agent at `ip`, if there is one.
+fn agent_at(snapshot: &Snapshot, ip: IpAddr) -> Option<Site> {
+    let own = snapshot.own_site()?;
+    let at = |peer: &&String| peer.parse::<SocketAddr>().is_ok_and(|peer| peer.ip() == ip);
+    let peers: Vec<String> = own.peers.iter().filter(at).cloned().collect();
+    (!peers.is_empty()).then(|| Site { peers, ..own.clone() })
+}
+
+/// Whether an address is one of this host's: the kernel routes it to itself, and would so use it as its own source.
+/// Nothing is sent.
+fn is_here(ip: IpAddr) -> bool {
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((ip, 9))?;
+        socket.local_addr()
+    };
+    ip.is_loopback() || source().is_ok_and(|source| source.ip() == ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_addresses_are_told_from_others() {
+        for (ip, here) in
+            [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false)]
+        {
+            assert_eq!(is_here(ip.parse().expect("an address")), here, "{ip}");
+        }
+    }
+}
