@@ -1,1 +1,3 @@
+//! What the tests of Cheops stand on.
 
+pub mod lab;
