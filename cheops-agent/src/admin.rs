@@ -7,7 +7,7 @@ mod access;
 pub mod agent;
 mod check;
 mod error;
-mod explain;
+pub mod explain;
 mod files;
 pub mod life;
 mod listen;

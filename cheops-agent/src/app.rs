@@ -1,3 +1,139 @@
 //! Start and stop of the agent.
+//!
+//! Start: configuration → names and snapshot → listeners → peers → admin API → kernel programs → self-probe → ready.
+//! Stop: the reverse, with a drain between the kernel programs' end and the listeners'. Two runtimes: the data path's,
+//! whose threads serve clients and peers, and the one of this file, which looks after it and answers the admin API, so
+//! that either stays alive when the other is busy.
 
+mod background;
+mod capture;
+mod data;
+mod instead;
+mod knowledge;
+mod logging;
+mod notify;
+mod peers;
 pub mod preflight;
+mod reload;
+mod start;
+mod stop;
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::agent::Arguments;
+use crate::config::{self, Loaded};
+
+/// The daemon: runs until it is told to stop, or does what was asked instead.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    if let Some(code) = instead::run(arguments) {
+        return code;
+    }
+    let loaded = match config::load(&arguments.config) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match serve(arguments, loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            notify::failed(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: &Arguments, loaded: Loaded) -> anyhow::Result<()> {
+    let level = logging::start(arguments.log.as_deref(), &loaded.config.log)?;
+    logging::panics_end_the_process();
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    raise_descriptors();
+    let data = data::runtime(loaded.config.threads)?;
+    let ours =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("admin").enable_all().build()?;
+    let outcome = ours.block_on(live(arguments, loaded, level, data.handle().clone()));
+    data.shutdown_timeout(stop::LAST);
+    ours.shutdown_timeout(stop::LAST);
+    outcome
+}
+
+/// From the first step of the start to the last of the stop.
+async fn live(
+    arguments: &Arguments,
+    loaded: Loaded,
+    level: logging::Level,
+    data: tokio::runtime::Handle,
+) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let mut started = tokio::select! {
+        started = start::start(&arguments.config, loaded, data) => started?,
+        () = signals.stop() => return Ok(()),
+    };
+    notify::ready();
+    loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Stop => break,
+                Told::Reload => reload::reload(&started, &level, arguments.log.is_some()).await,
+            },
+            ended = started.background.join_next() => anyhow::bail!("a task that never ends has ended: {ended:?}"),
+        }
+    }
+    stop::stop(started, signals).await;
+    Ok(())
+}
+
+/// The signals that the agent listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.reload.recv() => Told::Reload,
+        }
+    }
+
+    /// Waits for SIGTERM or SIGINT; SIGHUP means nothing here.
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
+
+/// Each client's connection takes two descriptors.
+fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "can't raise the limit of open files");
+    }
+}

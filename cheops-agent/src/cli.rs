@@ -4,10 +4,10 @@
 
 pub mod agent;
 mod bug_report;
-mod check;
+pub mod check;
 pub mod client;
 pub mod exit;
-mod explain;
+pub mod explain;
 pub mod output;
 mod services;
 mod sites;

@@ -9,7 +9,10 @@ use crate::observe::{Check, Grade};
 pub fn checks(config: &Path) -> Vec<Check> {
     let mut checks = Vec::new();
     match config::load(config) {
-        Ok(loaded) => checks.push(configuration(config, &loaded)),
+        Ok(loaded) => {
+            checks.push(configuration(config, &loaded));
+            checks.extend(host(&loaded.config));
+        }
         Err(error) => checks.push(Check::not(
             "configuration",
             Grade::Fail,
@@ -18,6 +21,13 @@ pub fn checks(config: &Path) -> Vec<Check> {
         )),
     }
     checks
+}
+
+fn host(config: &config::Config) -> Vec<Check> {
+    match config.intercept.mode {
+        config::InterceptMode::Ebpf => crate::kernel::preflight(config),
+        config::InterceptMode::Off => vec![Check::ok("kernel", "intercept.mode is off: no kernel programs are needed")],
+    }
 }
 
 fn configuration(path: &Path, loaded: &config::Loaded) -> Check {

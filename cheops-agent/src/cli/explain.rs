@@ -29,7 +29,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
     Ok(if document.get("problem").is_some_and(|problem| !problem.is_null()) { Exit::No } else { Exit::Yes })
 }
 
-fn text(document: &Value) -> String {
+/// The explanation for people.
+pub fn text(document: &Value) -> String {
     let mut lines = Vec::new();
     let mut line = |name: &str, what: String| {
         if what != "-" {

@@ -1,0 +1,67 @@
+//! Tasks that run as long as the agent: probes and the watchdog.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::notify;
+use crate::admin::agent::Probe;
+use crate::admin::life::Part;
+use crate::admin::{Agent, Phase};
+use crate::kernel::Interceptor;
+
+/// While a probe doesn't come back, it is repeated this soon.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// One self-probe, and what it means for readiness.
+pub async fn probe(agent: &Agent, interceptor: &Interceptor) -> bool {
+    let outcome = interceptor.probe().await;
+    agent.observer.probe(outcome.is_ok());
+    let trouble = outcome.as_ref().err().map(ToString::to_string);
+    match &trouble {
+        None => agent.life.holds(Part::Probed),
+        Some(trouble) => {
+            tracing::error!(%trouble, "the self-probe was not seen: connections are not taken");
+            agent.life.fails(Part::Probed, trouble.clone());
+        }
+    }
+    agent.known().probe = Some(Probe { at: Instant::now(), trouble });
+    outcome.is_ok()
+}
+
+/// Probes for ever.
+pub async fn probes(agent: Arc<Agent>, interceptor: Arc<Interceptor>) {
+    let mut seen = agent.life.part(Part::Probed);
+    loop {
+        tokio::time::sleep(if seen { agent.config().intercept.probe_every } else { AGAIN }).await;
+        if agent.life.phase() == Phase::Running {
+            seen = probe(&agent, &interceptor).await;
+        }
+    }
+}
+
+/// Tells systemd that the agent lives, as long as the data path does: its runtime must run a fresh task in time, and
+/// its accept loop must not have ended by itself.
+pub async fn watchdog(agent: Arc<Agent>, data: Handle, accepting: Option<JoinHandle<()>>) {
+    let every = notify::watchdog().map_or(Duration::from_secs(10), |limit| limit / 3);
+    loop {
+        tokio::time::sleep(every).await;
+        let runs = timeout(every, data.spawn(async {})).await.is_ok();
+        let accepts = agent.life.phase() != Phase::Running || !accepting.as_ref().is_some_and(JoinHandle::is_finished);
+        if runs && accepts {
+            notify::alive();
+            notify::status(&line(&agent));
+        } else {
+            tracing::error!(runs, accepts, "the data path is stuck");
+        }
+    }
+}
+
+fn line(agent: &Agent) -> String {
+    let waiting = agent.life.waiting();
+    let state = if waiting.is_empty() { "ready".to_owned() } else { format!("waits for {}", waiting.join("; ")) };
+    format!("site {}, {state}, {} connections", agent.config().site, agent.observer.connections_open())
+}

@@ -1,0 +1,113 @@
+//! Keeps the snapshot, and what the kernel programs guard, up to date.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::capture::Capture;
+use crate::admin::Agent;
+use crate::metadata::{build, guards, names};
+
+/// How soon an alias that didn't accept is dialled again; doubled up to [`names::EVERY`].
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// How long one alias may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Renews what is known; one renewal at a time.
+pub struct Knowledge {
+    agent: Arc<Agent>,
+    capture: Capture,
+    turn: Mutex<()>,
+}
+
+impl Knowledge {
+    pub fn new(agent: Arc<Agent>, capture: Capture) -> Self {
+        Self { agent, capture, turn: Mutex::default() }
+    }
+
+    /// Resolves names again, makes the snapshot anew, dials aliases, and guards what came out.
+    pub async fn renew(&self) {
+        let _turn = self.turn.lock().await;
+        let config = self.agent.config();
+        let mut names = self.agent.known().names.clone();
+        names.refresh(&config).await;
+        let snapshot = build(&config, &names);
+        {
+            let mut known = self.agent.known();
+            known.names = names;
+            known.refreshed = Instant::now();
+        }
+        if *self.agent.snapshot() != snapshot {
+            tracing::info!(
+                sites = snapshot.sites.len(),
+                services = snapshot.services.len(),
+                "sites and services changed"
+            );
+            self.agent.shared.snapshot.store(Arc::new(snapshot));
+        }
+        self.dial_aliases().await;
+        self.guard();
+    }
+
+    /// Tells the kernel programs what to take, when that changed.
+    pub fn guard(&self) {
+        let snapshot = self.agent.snapshot();
+        let mut known = self.agent.known();
+        let wanted = guards(&snapshot, &known.aliases);
+        if matches!(self.capture, Capture::Off) || known.guarded == wanted {
+            return;
+        }
+        match self.capture.guard(&wanted) {
+            Ok(()) => {
+                tracing::info!(endpoints = wanted.len(), "guarded endpoints changed");
+                known.guarded = wanted;
+            }
+            Err(error) => tracing::error!(%error, "the kernel programs can't guard every endpoint"),
+        }
+    }
+
+    /// Dials every alias that never accepted.
+    async fn dial_aliases(&self) {
+        let pending = {
+            let snapshot = self.agent.snapshot();
+            self.agent.known().aliases.pending(&snapshot)
+        };
+        let outcomes = futures_util::future::join_all(pending.into_iter().map(dial)).await;
+        let mut known = self.agent.known();
+        for (address, outcome) in outcomes {
+            known.aliases.dialled(address, outcome);
+        }
+    }
+
+    /// Renews each minute for ever, and sooner while aliases don't accept.
+    pub async fn keep(self: Arc<Self>) {
+        let mut retry = FIRST_RETRY;
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(retry.min(names::EVERY)).await;
+            retry = retry.saturating_mul(2);
+            if renewed.elapsed() >= names::EVERY {
+                renewed = Instant::now();
+                self.renew().await;
+            } else {
+                let _turn = self.turn.lock().await;
+                self.dial_aliases().await;
+                self.guard();
+            }
+        }
+    }
+}
+
+/// Nothing is sent: that it accepts is all that is asked. An unguarded address is not taken, so this can't loop.
+async fn dial(address: SocketAddr) -> (SocketAddr, Result<(), String>) {
+    let outcome = match timeout(PATIENCE, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer for {} s", PATIENCE.as_secs())),
+    };
+    (address, outcome)
+}

@@ -1,0 +1,79 @@
+//! The peer room's two ends, from the configuration.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::admin;
+use crate::config::{Config, PeerConfig};
+use crate::peer::client::ClientLimits;
+use crate::peer::server::ServerLimits;
+use crate::peer::{Client, Counters, Liveness, PeerIdentity, Security, Server};
+
+/// Both ends; the server listens already.
+pub struct Ends {
+    pub shown: admin::Peers,
+    pub server: Arc<Server>,
+}
+
+/// Reads the certificates and listens. To be called on the data path's runtime.
+///
+/// # Errors
+/// When a file can't be used, or the address can't be listened at.
+pub async fn open(config: &Config, peer: &PeerConfig) -> anyhow::Result<Ends> {
+    let security = Security::load(config, peer).context("[peer]")?;
+    let counters = Arc::new(Counters::default());
+    let exchanges = u32::try_from(config.limits.peer_exchanges).unwrap_or(u32::MAX);
+    let timeouts = &config.timeouts;
+    let limits = ClientLimits {
+        connect: timeouts.connect,
+        exchanges,
+        keepalive: timeouts.keepalive,
+        user_timeout: timeouts.user_timeout,
+    };
+    let client = Arc::new(Client::new(security, limits, counters.clone()));
+    let security = Security::load(config, peer).context("[peer]")?;
+    let limits = ServerLimits {
+        handshake: timeouts.connect,
+        exchanges,
+        keepalive: timeouts.keepalive,
+        user_timeout: timeouts.user_timeout,
+    };
+    let server = Server::bind(peer.listen, identity(config), security, limits, counters.clone()).await;
+    let server = Arc::new(server.with_context(|| format!("can't listen for peers at {}", peer.listen))?);
+    Ok(Ends { shown: admin::Peers { client, liveness: Liveness::new(), counters }, server })
+}
+
+fn identity(config: &Config) -> PeerIdentity {
+    PeerIdentity { federation: config.federation.clone(), site: config.site.clone(), host: config.host.clone() }
+}
+
+impl Ends {
+    /// Reads the certificates again: a renewed one is used from the next connection on.
+    ///
+    /// # Errors
+    /// When a file can't be used; the old ones stay.
+    pub fn renew(&self, config: &Config, peer: &PeerConfig) -> anyhow::Result<()> {
+        let (one, other) = (Security::load(config, peer)?, Security::load(config, peer)?);
+        self.shown.client.replace_security(one);
+        self.server.replace_security(other);
+        Ok(())
+    }
+}
+
+/// What is done with peers' exchanges.
+pub fn serve(_shared: Arc<crate::act::Shared>) -> Refuses {
+    Refuses
+}
+
+/// Serves nothing: every exchange is refused before anything of it was sent.
+pub struct Refuses;
+
+impl crate::peer::Serve for Refuses {
+    async fn serve(&self, call: crate::peer::Call) {
+        let refusal = crate::peer::Refusal::not_sent(crate::http::Code::NotBuilt, "peers are not served yet");
+        if let Err(error) = call.refuse(&refusal) {
+            tracing::debug!(%error, "a peer has gone before it was refused");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The start, step by step.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::capture::Capture;
+use super::knowledge::Knowledge;
+use super::peers::{self, Ends};
+use super::{background, data};
+use crate::accept::Listeners;
+use crate::act::Shared;
+use crate::admin::agent::Known;
+use crate::admin::life::Part;
+use crate::admin::{self, Agent, Life};
+use crate::config::{Config, InterceptMode, Loaded};
+use crate::kernel::{self, Interceptor};
+use crate::metadata::{Names, build};
+use crate::observe::Observer;
+use crate::profile::Profiles;
+
+/// A running agent: what reload and stop work with.
+pub struct Started {
+    pub agent: Arc<Agent>,
+    pub capture: Capture,
+    pub knowledge: Arc<Knowledge>,
+    pub peers: Option<Ends>,
+    pub data: Handle,
+    /// Clients' connections.
+    pub connections: TaskTracker,
+    /// Ends the peer server's accepting.
+    pub peer_stop: CancellationToken,
+    pub peer_server: Option<JoinHandle<()>>,
+    /// Tasks that end only with the agent.
+    pub background: JoinSet<()>,
+    pub admin: JoinSet<std::io::Result<()>>,
+}
+
+/// Starts everything; when it returns, the agent is ready, or says in its log why it isn't yet.
+///
+/// # Errors
+/// What makes this agent useless: an address that is taken, a certificate that can't be read, a kernel that refuses.
+pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<Started> {
+    let config = loaded.config;
+    let observer = Observer::new();
+    let profiles = Profiles::load(&config.profile_dirs).context("profiles")?;
+    let mut names = Names::default();
+    names.refresh(&config).await;
+    let snapshot = build(&config, &names);
+
+    let listeners = open_listeners(&config, &data).await?;
+    let ends = open_peers(&config, &data).await?;
+    let life = Arc::new(Life::new(parts(&config), observer.clone()));
+    let capture = attach(&config, listeners.as_ref(), &data).await?;
+
+    let mut shared = Shared::new(config.clone(), snapshot, profiles, capture.origins(), observer.clone());
+    shared.mark = capture.mark();
+    shared.peers = ends.as_ref().map(|ends| ends.shown.client.clone());
+    shared.own.store(Arc::new(own_addresses(&config, listeners.as_ref())?));
+    let shared = Arc::new(shared);
+
+    let agent = Arc::new(Agent {
+        shared: shared.clone(),
+        observer,
+        config_path: path.to_owned(),
+        files: Mutex::new(loaded.files),
+        started: Instant::now(),
+        known: Mutex::new(Known::new(names)),
+        life,
+        peers: ends.as_ref().map(|ends| ends.shown.clone()),
+        kernel_checks: Box::new(move || kernel::preflight(&config)),
+        stop: CancellationToken::new(),
+    });
+    let knowledge = Arc::new(Knowledge::new(agent.clone(), capture.clone()));
+    let mut started = Started {
+        agent,
+        capture,
+        knowledge,
+        peers: ends,
+        data,
+        connections: TaskTracker::new(),
+        peer_stop: CancellationToken::new(),
+        peer_server: None,
+        background: JoinSet::new(),
+        admin: JoinSet::new(),
+    };
+    started.serve_peers();
+    started.serve_admin().await?;
+    let accepting = started.accept(listeners);
+    started.agent.life.holds(Part::Listening);
+    started.take().await;
+    started.run_background(accepting);
+    tracing::info!(site = %started.agent.config().site, version = env!("CARGO_PKG_VERSION"), "the agent runs");
+    Ok(started)
+}
+
+fn parts(config: &Config) -> &'static [Part] {
+    match config.intercept.mode {
+        InterceptMode::Ebpf => &[Part::Listening, Part::Attached, Part::Probed],
+        InterceptMode::Off => &[Part::Listening],
+    }
+}
+
+async fn open_listeners(config: &Config, data: &Handle) -> anyhow::Result<Option<Listeners>> {
+    match config.intercept.mode {
+        InterceptMode::Off => Ok(None),
+        InterceptMode::Ebpf => {
+            let listeners = data.spawn(async { Listeners::open() }).await?;
+            Ok(Some(listeners.context("can't listen for taken connections")?))
+        }
+    }
+}
+
+async fn open_peers(config: &Config, data: &Handle) -> anyhow::Result<Option<Ends>> {
+    let Some(peer) = config.peer.clone() else { return Ok(None) };
+    let config = config.clone();
+    Ok(Some(data.spawn(async move { peers::open(&config, &peer).await }).await??))
+}
+
+/// Loads and attaches; nothing is taken yet, since nothing is guarded.
+async fn attach(config: &Config, listeners: Option<&Listeners>, data: &Handle) -> anyhow::Result<Capture> {
+    let Some(listeners) = listeners else { return Ok(Capture::Off) };
+    let _inside = data.enter();
+    let interceptor = Interceptor::start(config, listeners)
+        .context("the kernel programs can't be attached; see cheops-agent --check")?;
+    Ok(Capture::Ebpf(interceptor))
+}
+
+/// Where the agent itself listens: never dialled, else connections would go round.
+fn own_addresses(config: &Config, listeners: Option<&Listeners>) -> std::io::Result<Vec<std::net::SocketAddr>> {
+    let mut own = listeners.map(Listeners::addresses).transpose()?.unwrap_or_default();
+    own.extend(config.peer.as_ref().map(|peer| peer.listen));
+    own.extend(config.admin.listen);
+    Ok(own)
+}
+
+impl Started {
+    fn serve_peers(&mut self) {
+        let Some(ends) = &self.peers else { return };
+        let (server, shared, stop) = (ends.server.clone(), self.agent.shared.clone(), self.peer_stop.clone());
+        let serve = Arc::new(peers::serve(shared));
+        self.peer_server = Some(self.data.spawn(async move { server.run(serve, stop).await }));
+    }
+
+    async fn serve_admin(&mut self) -> anyhow::Result<()> {
+        let config = self.agent.config();
+        let path = &config.admin.socket;
+        let socket = admin::bind_socket(path).await;
+        let socket = socket.with_context(|| format!("can't listen at {}", path.display()))?;
+        self.admin.spawn(admin::serve_socket(socket, self.agent.clone(), self.agent.stop.clone()));
+        if let Some(address) = config.admin.listen {
+            let listener = TcpListener::bind(address).await;
+            let listener = listener.with_context(|| format!("can't listen for the admin API at {address}"))?;
+            self.admin.spawn(admin::serve_tcp(listener, self.agent.clone(), self.agent.stop.clone()));
+        }
+        Ok(())
+    }
+
+    fn accept(&self, listeners: Option<Listeners>) -> Option<JoinHandle<()>> {
+        let listeners = listeners?;
+        Some(self.data.spawn(data::accept(listeners, self.agent.shared.clone(), self.connections.clone())))
+    }
+
+    /// Guards the endpoints, and proves that connections are taken.
+    async fn take(&self) {
+        self.knowledge.renew().await;
+        if let Capture::Ebpf(interceptor) = &self.capture {
+            self.agent.life.holds(Part::Attached);
+            background::probe(&self.agent, interceptor).await;
+        }
+    }
+
+    fn run_background(&mut self, accepting: Option<JoinHandle<()>>) {
+        self.background.spawn(self.knowledge.clone().keep());
+        self.background.spawn(background::watchdog(self.agent.clone(), self.data.clone(), accepting));
+        if let Capture::Ebpf(interceptor) = &self.capture {
+            self.background.spawn(background::probes(self.agent.clone(), interceptor.clone()));
+        }
+        if let Some(peers) = self.agent.peers.clone() {
+            let shared = self.agent.shared.clone();
+            let own: Vec<String> = self.agent.config().peer.iter().map(|peer| peer.listen.to_string()).collect();
+            self.background.spawn_on(
+                async move { peers.liveness.run(&peers.client, || shared.snapshot.load_full(), &own).await },
+                &self.data,
+            );
+        }
+    }
+}
