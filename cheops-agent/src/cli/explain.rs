@@ -40,7 +40,9 @@ pub fn text(document: &Value) -> String {
     line("request", format!("{} {}", field(document, "method"), field(document, "url")));
     let captured = if document.get("captured") == Some(&Value::Bool(true)) { "yes" } else { "no" };
     line("captured", format!("{captured}: {}", field(document, "rule")));
-    for name in ["service", "kind", "id", "operation", "entry", "scope", "plan", "sites"] {
+    line("service", field(document, "service"));
+    line("kind", field(document, "resource-kind"));
+    for name in ["id", "operation", "entry", "scope", "plan", "sites"] {
         line(name, field(document, name));
     }
     for reason in items(document, "reasons") {
