@@ -26,6 +26,7 @@ pub use record::Record;
 pub use scopes::Scopes;
 
 use super::cgroup::{self, Group};
+use super::{Interceptor, KernelError};
 use crate::accept::SessionId;
 use record::Records;
 
@@ -45,13 +46,23 @@ pub trait Marks: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the programs' map can't be written.
-    fn add_session(&self, session: SessionId, cgroup_id: u64) -> io::Result<()>;
+    fn add_session(&self, session: SessionId, cgroup_id: u64) -> Result<(), KernelError>;
 
     /// The session is over.
     ///
     /// # Errors
     /// As [`Marks::add_session`].
-    fn remove_session(&self, session: SessionId, cgroup_id: u64) -> io::Result<()>;
+    fn remove_session(&self, session: SessionId) -> Result<(), KernelError>;
+}
+
+impl Marks for Interceptor {
+    fn add_session(&self, session: SessionId, cgroup_id: u64) -> Result<(), KernelError> {
+        Interceptor::add_session(self, session, cgroup_id)
+    }
+
+    fn remove_session(&self, session: SessionId) -> Result<(), KernelError> {
+        Interceptor::remove_session(self, session)
+    }
 }
 
 /// Why there is no session.
@@ -74,7 +85,7 @@ pub enum SessionError {
     #[error("can't find the caller's group: {0}")]
     Caller(io::Error),
     #[error("can't tell the kernel programs: {0}")]
-    Marks(io::Error),
+    Marks(KernelError),
     #[error("can't keep the session's record: {0}")]
     Record(io::Error),
     #[error("can't find the cgroup2 hierarchy: {0}")]
@@ -161,7 +172,7 @@ impl Sessions {
             }
             Err(error) => {
                 group.give_back(&parent);
-                self.forget(session, &group, group.id().unwrap_or_default());
+                self.forget(session, &group);
                 Err(error)
             }
         }
@@ -190,7 +201,7 @@ impl Sessions {
         if live.group.is_populated() {
             return Err(SessionError::Busy(session));
         }
-        self.forget(session, &live.group, live.record.cgroup_id);
+        self.forget(session, &live.group);
         state.live.remove(&session);
         Ok(())
     }
@@ -208,7 +219,7 @@ impl Sessions {
         ended.sort_by_key(|(_, path)| std::cmp::Reverse(path.components().count()));
         for (session, _) in ended {
             if let Some(live) = state.live.remove(&session) {
-                self.forget(session, &live.group, live.record.cgroup_id);
+                self.forget(session, &live.group);
             }
         }
     }
@@ -285,8 +296,8 @@ impl Sessions {
     }
 
     /// Takes all traces of a session away; what can't be is logged, and found again at the next start.
-    fn forget(&self, session: u16, group: &Group, cgroup_id: u64) {
-        if let Err(error) = self.marks.remove_session(SessionId(session), cgroup_id) {
+    fn forget(&self, session: u16, group: &Group) {
+        if let Err(error) = self.marks.remove_session(SessionId(session)) {
             tracing::warn!(session, %error, "the kernel programs still know an ended session");
         }
         self.scopes.remove(SessionId(session));
