@@ -11,7 +11,6 @@ mod data;
 mod instead;
 mod knowledge;
 mod logging;
-mod metrics;
 mod notify;
 mod peers;
 pub mod preflight;

@@ -9,6 +9,8 @@ pub mod client;
 pub mod exit;
 pub mod explain;
 pub mod output;
+mod profile;
+mod scope;
 mod services;
 mod sites;
 mod status;
@@ -60,6 +62,10 @@ pub enum Verb {
     Services,
     /// What would be done with a request, and why; sends nothing
     Explain(explain::Arguments),
+    /// What a scope says, its normal form, and what is wrong with it
+    Scope(scope::Arguments),
+    /// What a profile makes of a request
+    Profile(profile::Arguments),
     /// Live requests, one line each
     Tap(tap::Arguments),
     /// Everything that a report of a defect needs, without secrets
@@ -94,6 +100,8 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Exit> {
         Verb::Sites => sites::run(context),
         Verb::Services => services::run(context),
         Verb::Explain(arguments) => explain::run(&arguments, context),
+        Verb::Scope(arguments) => scope::run(&arguments, context),
+        Verb::Profile(arguments) => profile::run(&arguments, context),
         Verb::Tap(arguments) => tap::run(&arguments, context),
         Verb::BugReport(arguments) => bug_report::run(&arguments, context),
         Verb::Version => version::run(context),

@@ -21,7 +21,7 @@ pub use carriers::{Carried, Carrier};
 pub use completed::Completed;
 pub use error::ScopeError;
 pub use parser::{parse, parse_bytes};
-pub use resolve::resolve;
+pub use resolve::{Faults, resolve, resolve_all};
 pub use tree::{Expr, Item, Name, Scope, Span, Star};
 
 /// The longest scope, in bytes.

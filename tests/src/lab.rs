@@ -91,7 +91,7 @@ fn ip(arguments: &[&str], input: &str) -> anyhow::Result<()> {
 }
 
 /// A program of this workspace, built beside the running one.
-fn program(name: &str) -> anyhow::Result<PathBuf> {
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe()?;
     let found = here.ancestors().skip(1).take(2).map(|directory| directory.join(name)).find(|path| path.exists());
     found.with_context(|| format!("there is no {name} beside {}; run: cargo xtask build", here.display()))

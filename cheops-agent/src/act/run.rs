@@ -65,6 +65,3 @@ where
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -91,10 +91,7 @@ pub fn explain(
         let asked = Asked { head: &head, orig: OrigDst::new(orig), session: None, workflow: None };
         match plan::explain(&asked, world) {
             Ok(Some(plan)) => {
-                if let Value::Object(mut plan) = plan::render::document(&plan) {
-                    // Every document's own kind stands under that name.
-                    let kind = plan.remove("kind").unwrap_or_default();
-                    answer.insert("resource-kind".into(), kind);
+                if let Value::Object(plan) = plan::render::document(&plan) {
                     answer.extend(plan);
                 }
             }

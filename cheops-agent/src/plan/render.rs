@@ -9,7 +9,7 @@ pub fn document(plan: &Plan) -> Value {
     let sites: Vec<&str> = plan.route.destinations().iter().map(|to| to.site.as_str()).collect();
     json!({
         "service": plan.service,
-        "kind": plan.kind,
+        "resource-kind": plan.kind,
         "id": plan.id,
         "operation": plan.op,
         "entry": plan.entry,
@@ -27,17 +27,17 @@ pub fn document(plan: &Plan) -> Value {
 pub fn text(plan: &Plan) -> String {
     let document = document(plan);
     let mut out = String::new();
-    for name in ["service", "kind", "id", "operation", "entry", "scope", "plan", "sites"] {
+    for name in ["service", "resource-kind", "id", "operation", "entry", "scope", "plan", "sites"] {
         let value = match document.get(name) {
             None | Some(Value::Null) => continue,
             Some(Value::String(text)) => text.clone(),
             Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
             Some(other) => other.to_string(),
         };
-        out += &format!("{name:<10} {value}\n");
+        out += &format!("{name:<13} {value}\n");
     }
     for reason in &plan.reasons {
-        out += &format!("because    {} [{}]\n", reason.text, reason.code);
+        out += &format!("because       {} [{}]\n", reason.text, reason.code);
     }
     out
 }

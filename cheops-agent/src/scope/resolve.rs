@@ -10,38 +10,84 @@ use super::{Expr, Item, Name, Scope, ScopeError};
 /// The scope with every name as the site or service is called; services may be written by their type.
 ///
 /// # Errors
-/// An unknown or ambiguous name, with its place and the nearest known one; or two names that turn out to be the same.
+/// The first of [`resolve_all`]'s.
 pub fn resolve(scope: &Scope, known: &Snapshot) -> Result<Scope, ScopeError> {
-    let items = scope.items.iter().map(|item| resolve_item(item, known)).collect::<Result<_, _>>()?;
+    resolve_all(scope, known).map_err(|faults| faults.first)
+}
+
+/// What is wrong with the names of a scope, in the order of its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults {
+    pub first: ScopeError,
+    pub further: Vec<ScopeError>,
+}
+
+impl Faults {
+    /// Every fault.
+    pub fn iter(&self) -> impl Iterator<Item = &ScopeError> {
+        std::iter::once(&self.first).chain(&self.further)
+    }
+}
+
+/// [`resolve`], with every fault.
+///
+/// # Errors
+/// Unknown or ambiguous names, each with its place and the nearest known one; else two names that turn out to be the same.
+pub fn resolve_all(scope: &Scope, known: &Snapshot) -> Result<Scope, Faults> {
+    let mut resolver = Resolver { known, faults: Vec::new() };
+    let items = scope.items.iter().map(|item| resolver.item(item)).collect();
+    let mut faults = resolver.faults.into_iter();
+    if let Some(first) = faults.next() {
+        return Err(Faults { first, further: faults.collect() });
+    }
     let scope = Scope { items };
-    check(&scope, Names::Resolved)?;
+    check(&scope, Names::Resolved).map_err(|first| Faults { first, further: Vec::new() })?;
     Ok(scope)
 }
 
-fn resolve_item(item: &Item, known: &Snapshot) -> Result<Item, ScopeError> {
-    Ok(match item {
-        Item::Bind { service, expr } => {
-            Item::Bind { service: service_name(service, known)?, expr: places(expr, known)? }
-        }
-        Item::Prime { service, site } => {
-            let service = service.as_ref().map(|service| service_name(service, known)).transpose()?;
-            Item::Prime { service, site: site_name(site, known)? }
-        }
-        Item::Around { site, within } => Item::Around { site: site_name(site, known)?, within: *within },
-        Item::Bare(expr) => Item::Bare(places(expr, known)?),
-    })
+/// Names that can't be resolved stay as they are, and become faults.
+struct Resolver<'a> {
+    known: &'a Snapshot,
+    faults: Vec<ScopeError>,
 }
 
-fn places(expr: &Expr, known: &Snapshot) -> Result<Expr, ScopeError> {
-    let all = |parts: &[Expr]| parts.iter().map(|part| places(part, known)).collect::<Result<Vec<_>, _>>();
-    Ok(match expr {
-        Expr::Site(site) => Expr::Site(site_name(site, known)?),
-        Expr::Around { site, within } => Expr::Around { site: site_name(site, known)?, within: *within },
-        Expr::All(star) => Expr::All(*star),
-        Expr::Replicate(parts) => Expr::Replicate(all(parts)?),
-        Expr::Cross(parts) => Expr::Cross(all(parts)?),
-        Expr::Otherwise(parts) => Expr::Otherwise(all(parts)?),
-    })
+impl Resolver<'_> {
+    fn item(&mut self, item: &Item) -> Item {
+        match item {
+            Item::Bind { service, expr } => Item::Bind { service: self.service(service), expr: self.expr(expr) },
+            Item::Prime { service, site } => {
+                Item::Prime { service: service.as_ref().map(|service| self.service(service)), site: self.site(site) }
+            }
+            Item::Around { site, within } => Item::Around { site: self.site(site), within: *within },
+            Item::Bare(expr) => Item::Bare(self.expr(expr)),
+        }
+    }
+
+    fn expr(&mut self, expr: &Expr) -> Expr {
+        match expr {
+            Expr::Site(site) => Expr::Site(self.site(site)),
+            Expr::Around { site, within } => Expr::Around { site: self.site(site), within: *within },
+            Expr::All(star) => Expr::All(*star),
+            Expr::Replicate(parts) => Expr::Replicate(parts.iter().map(|part| self.expr(part)).collect()),
+            Expr::Cross(parts) => Expr::Cross(parts.iter().map(|part| self.expr(part)).collect()),
+            Expr::Otherwise(parts) => Expr::Otherwise(parts.iter().map(|part| self.expr(part)).collect()),
+        }
+    }
+
+    fn site(&mut self, name: &Name) -> Name {
+        self.or_fault(name, site_name(name, self.known))
+    }
+
+    fn service(&mut self, name: &Name) -> Name {
+        self.or_fault(name, service_name(name, self.known))
+    }
+
+    fn or_fault(&mut self, name: &Name, found: Result<Name, ScopeError>) -> Name {
+        found.unwrap_or_else(|fault| {
+            self.faults.push(fault);
+            name.clone()
+        })
+    }
 }
 
 fn site_name(name: &Name, known: &Snapshot) -> Result<Name, ScopeError> {
