@@ -33,11 +33,13 @@
 //! # }
 //! ```
 
+mod agent;
 mod cleaning;
 mod client;
 mod curl;
 #[doc(hidden)]
 pub mod door;
+mod federation;
 mod host;
 mod relay;
 mod service;
@@ -51,7 +53,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+pub use agent::{Agent, Files, Settings};
 pub use client::{Answer, Client, End};
+pub use federation::{Builder, Federation, Member, Offered};
 pub use host::{CONNECT, Host};
 pub use relay::{Carried, Weather};
 pub use service::{Recorded, Scripted, Service, TcpService, Then};

@@ -229,7 +229,8 @@ impl Answer {
             let Some(end) = end else { bail!("no answer: {}", show(printed)) };
             let (head, body) = printed.split_at(end + 4);
             let status = status(head)?;
-            if !((100..200).contains(&status) && status != 101) && !body.starts_with(b"HTTP/1.") {
+            let interim = (100..200).contains(&status) && status != 101;
+            if !interim && !body.starts_with(b"HTTP/1.") {
                 return Ok(Self { status, head: head.to_vec(), body: body.to_vec() });
             }
             printed = body;
