@@ -11,7 +11,6 @@ pub mod head;
 pub mod problem;
 pub mod reply;
 pub mod sniff;
-pub mod target;
 
 pub use body::Body;
 pub use framing::FramingError;
