@@ -5,11 +5,14 @@
 
 pub mod admission;
 mod alarm;
+pub mod connection;
+pub mod door;
 pub mod exchange;
 #[cfg(test)]
 pub(crate) mod fakes;
 mod far;
 pub mod forward;
+pub mod link;
 mod otherwise;
 pub mod passthrough;
 mod reach;

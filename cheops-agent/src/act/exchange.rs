@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::wire::Wire;
 use crate::config::{Limits, Timeouts};
-use crate::http::{AnswerHead, FramingError, RequestHead};
+use crate::http::{AnswerHead, Code, FramingError, Problem, RequestHead};
 
 /// What goes to the service.
 #[derive(Debug)]
@@ -185,6 +185,26 @@ pub struct ExchangeError {
     pub cause: Cause,
     /// Whether the request's body was taken from the client whole, so that another answer may leave its connection open.
     pub body_taken: bool,
+}
+
+impl ExchangeError {
+    /// What the client may be told instead of an answer: nothing when it has seen some of one, or has gone.
+    pub fn problem(&self) -> Option<Problem> {
+        if self.reached == Reached::AnswerBegun {
+            return None;
+        }
+        match (self.side, &self.cause) {
+            (Side::Client, Cause::Framing(error)) => Some(error.of_request()),
+            (Side::Client, Cause::Timeout(_)) => Some(Problem::new(Code::RequestTimeout, self.cause.to_string())),
+            (Side::Client, _) => None,
+            (Side::Service, Cause::Framing(error)) => Some(error.of_answer()),
+            (Side::Service, Cause::Timeout(_)) => Some(Problem::new(Code::Timeout, self.cause.to_string())),
+            (Side::Service, cause) if self.reached == Reached::Nothing => {
+                Some(Problem::new(Code::ServiceUnreachable, cause.to_string()))
+            }
+            (Side::Service, cause) => Some(Problem::new(Code::OutcomeUnknown, cause.to_string())),
+        }
+    }
 }
 
 /// Runs one exchange: `sending` to the service, with the body that is pending at the client or still comes, and what

@@ -11,12 +11,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::background;
 use super::capture::Capture;
 use super::knowledge::Knowledge;
 use super::peers::{self, Ends};
-use super::{background, data};
 use crate::accept::Listeners;
-use crate::act::Shared;
+use crate::act::{Shared, door};
 use crate::admin::agent::Known;
 use crate::admin::life::Part;
 use crate::admin::{self, Agent, Life};
@@ -165,7 +165,7 @@ impl Started {
 
     fn accept(&self, listeners: Option<Listeners>) -> Option<JoinHandle<()>> {
         let listeners = listeners?;
-        Some(self.data.spawn(data::accept(listeners, self.agent.shared.clone(), self.connections.clone())))
+        Some(self.data.spawn(door::run(listeners, self.agent.shared.clone(), self.connections.clone())))
     }
 
     /// Guards the endpoints, and proves that connections are taken.

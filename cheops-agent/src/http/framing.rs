@@ -21,9 +21,12 @@ pub enum FramingError {
     /// Where it ends is in doubt (RFC 9112, 6).
     #[error("{0}")]
     Length(&'static str),
-    /// The head has too many bytes or fields.
-    #[error("{0}")]
-    TooLarge(&'static str),
+    /// The head has more bytes than are allowed.
+    #[error("the head has too many bytes")]
+    TooLong,
+    /// The head has more fields than are allowed.
+    #[error("the head has too many fields")]
+    TooManyFields,
     /// Neither HTTP/1.1 nor HTTP/1.0 (RFC 9110, 2.5).
     #[error("the HTTP version is neither 1.1 nor 1.0")]
     Version,
@@ -35,7 +38,7 @@ impl FramingError {
         let code = match self {
             Self::Malformed(_) => Code::MalformedRequest,
             Self::Length(_) => Code::BadFraming,
-            Self::TooLarge(_) => Code::HeadTooLarge,
+            Self::TooLong | Self::TooManyFields => Code::HeadTooLarge,
             Self::Version => Code::VersionNotSupported,
         };
         Problem::new(code, self.to_string())
@@ -72,7 +75,7 @@ impl HeadEnd {
             self.seen = at + 1;
             self.line = at + 1;
             if at >= limit {
-                return Err(FramingError::TooLarge("the head has too many bytes"));
+                return Err(FramingError::TooLong);
             }
             if empty && self.started {
                 return Ok(Some(at + 1));
@@ -80,7 +83,7 @@ impl HeadEnd {
             self.started |= !empty;
         }
         self.seen = bytes.len();
-        if self.seen >= limit { Err(FramingError::TooLarge("the head has too many bytes")) } else { Ok(None) }
+        if self.seen >= limit { Err(FramingError::TooLong) } else { Ok(None) }
     }
 
     /// Whether the first line is there whole.
@@ -165,7 +168,7 @@ fn with_fields<'b, T>(
     let mut few = [httparse::EMPTY_HEADER; USUAL];
     let room = few.get_mut(..max_fields.min(USUAL)).unwrap_or_default();
     match parse(room) {
-        Err(FramingError::TooLarge(_)) if max_fields > USUAL => {
+        Err(FramingError::TooManyFields) if max_fields > USUAL => {
             parse(&mut vec![httparse::EMPTY_HEADER; max_fields.min(MAX_FIELDS)])
         }
         result => result,
@@ -175,7 +178,7 @@ fn with_fields<'b, T>(
 fn malformed(error: httparse::Error, raw: &[u8]) -> FramingError {
     use httparse::Error;
     match error {
-        Error::TooManyHeaders => FramingError::TooLarge("the head has too many fields"),
+        Error::TooManyHeaders => FramingError::TooManyFields,
         Error::Version if names_a_version(raw) => FramingError::Version,
         Error::Version => FramingError::Malformed("the start line has no HTTP version"),
         Error::HeaderName => FramingError::Malformed("a field's name is not a token followed by a colon"),

@@ -50,6 +50,8 @@ reasons! {
         ServerFirst = "server-first",
         /// The first bytes are not HTTP's.
         NotHttp = "not-http",
+        /// The client ended its side without a word.
+        Silent = "silent",
         /// A 101 answer (RFC 9110, 15.2.2).
         Upgrade = "upgrade",
         /// A CONNECT request.

@@ -1,0 +1,108 @@
+//! What is told of a request once it is over.
+
+use std::cell::OnceCell;
+use std::time::Instant;
+
+use super::Connection;
+use crate::act::exchange::Finished;
+use crate::http::{Problem, RequestHead};
+use crate::names::{ServiceName, SiteName};
+use crate::observe::{self, RequestEvent, request_id};
+use crate::plan::{Plan, target};
+
+/// A request that is being served, as counters and watchers will see it.
+pub(super) struct Log<'a> {
+    head: Option<&'a RequestHead>,
+    service: Option<ServiceName>,
+    plan: Option<&'a Plan>,
+    sites: &'a [SiteName],
+    began: Instant,
+    id: OnceCell<String>,
+}
+
+impl<'a> Log<'a> {
+    pub(super) fn new(connection: &Connection, head: &'a RequestHead) -> Self {
+        let snapshot = connection.shared.snapshot.load();
+        let service = target::addressed(&snapshot, connection.taken.orig, head.target());
+        Self {
+            head: Some(head),
+            service: service.ok().map(|found| found.service.name.clone()),
+            ..Self::unreadable(connection)
+        }
+    }
+
+    /// For a request whose head could not be read.
+    pub(super) fn unreadable(connection: &Connection) -> Self {
+        let snapshot = connection.shared.snapshot.load();
+        let service = snapshot.at(connection.taken.orig.get()).next().map(|found| found.service.name.clone());
+        Self { head: None, service, plan: None, sites: &[], began: Instant::now(), id: OnceCell::new() }
+    }
+
+    /// The request's id; made when it is first asked for, as most requests need none.
+    pub(super) fn id(&self) -> &str {
+        self.id.get_or_init(request_id)
+    }
+
+    /// A scope decided about it.
+    pub(super) fn planned(&mut self, plan: &'a Plan) {
+        self.plan = Some(plan);
+        self.service = Some(plan.service.clone());
+    }
+
+    /// These sites were tried.
+    pub(super) fn tried(self, sites: &'a [SiteName]) -> Self {
+        Self { sites, ..self }
+    }
+
+    /// The client has its answer.
+    pub(super) fn answered(self, connection: &Connection, finished: &Finished) {
+        let (status, bytes) = (Some(finished.status), (finished.bytes_in, finished.bytes_out));
+        self.tell(connection, self.plan.map_or("direct", |plan| plan.route.name()), status, None, bytes);
+    }
+
+    /// The agent answered by itself.
+    pub(super) fn refused(self, connection: &Connection, problem: &Problem) {
+        let (status, code) = (Some(problem.code.status()), Some(problem.code.as_str()));
+        self.tell(connection, "refused", status, code, (0, 0));
+    }
+
+    /// The connection ended before the client had its answer.
+    pub(super) fn aborted(self, connection: &Connection) {
+        self.tell(connection, self.plan.map_or("direct", |plan| plan.route.name()), None, None, (0, 0));
+    }
+
+    fn tell(
+        &self,
+        connection: &Connection,
+        plan: &'static str,
+        status: Option<u16>,
+        code: Option<&'static str>,
+        (bytes_in, bytes_out): (u64, u64),
+    ) {
+        let took = self.began.elapsed();
+        let service = self.service.as_ref().map_or("-", ServiceName::as_str);
+        let scoped = self.plan.is_some();
+        let finished = observe::Finished { service, scoped, plan, status, code, bytes_in, bytes_out, took };
+        connection.shared.observer.finished(finished, || RequestEvent {
+            id: self.id().to_owned(),
+            client: connection.taken.client.to_string(),
+            uid: None,
+            service: service.to_owned(),
+            method: self.head.map_or("-", |head| head.method()).to_owned(),
+            path: self.head.map_or("-", |head| without_query(head.target())).to_owned(),
+            scope: self.plan.and_then(|plan| plan.scope.as_ref()).map(|scope| scope.normal.clone()),
+            plan,
+            sites: self.sites.iter().map(SiteName::to_string).collect(),
+            status,
+            code,
+            bytes: bytes_out,
+            took,
+        });
+    }
+}
+
+/// A query may hold secrets, and so may the user information of an absolute target.
+fn without_query(target: &str) -> &str {
+    let path = target::path_range(target).and_then(|range| target.get(range));
+    path.unwrap_or_else(|| target.split(['?', '@']).next().unwrap_or_default())
+}

@@ -1,0 +1,202 @@
+//! One request of a connection: decided about, served, told of.
+
+use bytes::Bytes;
+
+use super::Connection;
+use super::close::Close;
+use super::log::Log;
+use crate::act::exchange::{Answering, Cause, ExchangeError, Finished, Judged, Next, Sending, Side, exchange};
+use crate::act::forward;
+use crate::act::link::Link;
+use crate::act::run::{Ran, RunError, Scoped, run};
+use crate::act::upstream::DialError;
+use crate::http::reply::{self, Manner};
+use crate::http::{AnswerHead, BodyLength, Code, Problem, RequestHead};
+use crate::observe::{Limit, Passthrough, Refused};
+use crate::plan::{self, Asked, Decision, Destination, Plan, Route, World};
+
+impl Connection {
+    /// Serves one request.
+    ///
+    /// # Errors
+    /// How the connection ends after it.
+    pub(super) async fn serve_request(&mut self, head: &RequestHead) -> Result<(), Close> {
+        let log = Log::new(self, head);
+        match self.decide(head)? {
+            Decision::Unscoped => self.direct(head, log).await,
+            // Boxed: a connection that never sees a scope doesn't carry the room for one.
+            Decision::Scoped { plan, head: cut } => Box::pin(self.scoped(head, &plan, cut, log)).await,
+            Decision::Refused(problem) => self.refuse_request(head, &problem, !has_body(head), log).await,
+        }
+    }
+
+    fn decide(&self, head: &RequestHead) -> Result<Decision, Close> {
+        let session = match self.taken.session {
+            None => None,
+            // A tunnel has no requests that could carry the session's scope.
+            Some(_) if head.method() == "CONNECT" => return Err(self.refuse(Refused::ScopeNotHonoured)),
+            Some(session) => match self.shared.sessions.scope(session) {
+                None => return Err(self.refuse(Refused::ScopeNotHonoured)),
+                scope => scope,
+            },
+        };
+        let (snapshot, profiles) = (self.shared.snapshot.load(), self.shared.profiles.load());
+        let world =
+            World { snapshot: &snapshot, profiles: &profiles, carriers: &self.config.scope, here: &self.config.site };
+        let asked = Asked { head, orig: self.taken.orig, session: session.as_deref(), workflow: None };
+        Ok(plan::decide(&asked, &world))
+    }
+
+    /// By the addressed endpoint, byte for byte, over the connection that was dialled for the client.
+    async fn direct(&mut self, head: &RequestHead, log: Log<'_>) -> Result<(), Close> {
+        self.over_link(head, head.raw().clone(), Answering::AS_IT_IS, log).await
+    }
+
+    /// By the addressed endpoint: `sent` is the request's head as it goes on.
+    async fn over_link(
+        &mut self,
+        head: &RequestHead,
+        sent: Bytes,
+        answering: Answering<'_>,
+        log: Log<'_>,
+    ) -> Result<(), Close> {
+        if self.link.is_down() {
+            // It may have come up since the last request.
+            self.link = Link::dial(&self.shared, self.taken);
+        }
+        let service = match self.link.wire().await {
+            Ok(Some(service)) => service,
+            Ok(None) => {
+                log.aborted(self);
+                return Err(Close::Fin);
+            }
+            Err(error) => {
+                let problem = unreachable(error);
+                return self.refuse_request(head, &problem, !has_body(head), log).await;
+            }
+        };
+        let sending = Sending { request: head, head: sent, kept: None };
+        match exchange(&mut self.client, service, sending, answering, self.bounds).await {
+            Ok(finished) => {
+                log.answered(self, &finished);
+                self.then(head, finished).await
+            }
+            Err(error) => Err(self.failed(head, error, log).await),
+        }
+    }
+
+    /// What follows a finished exchange at the addressed endpoint.
+    async fn then(&mut self, head: &RequestHead, finished: Finished) -> Result<(), Close> {
+        match finished.next {
+            Next::Request => Ok(()),
+            Next::End => Err(Close::Finish),
+            Next::Tunnel => {
+                let connect = head.method() == "CONNECT";
+                Err(self.tunnel(if connect { Passthrough::Connect } else { Passthrough::Upgrade }).await)
+            }
+        }
+    }
+
+    /// An exchange at the addressed endpoint failed: the client sees what it would see without the agent, or why the agent
+    /// let nothing through.
+    async fn failed(&mut self, head: &RequestHead, error: ExchangeError, log: Log<'_>) -> Close {
+        if matches!((error.side, &error.cause), (Side::Client, Cause::Timeout(_))) {
+            self.shared.observer.limit(Limit::BodyRead);
+        }
+        let told = match (error.side, &error.cause) {
+            (_, Cause::Framing(_) | Cause::Timeout(_)) => error.problem(),
+            _ => None,
+        };
+        if let Some(problem) = told {
+            if let Some(service) = self.link.up() {
+                super::reset(&service.stream);
+            }
+            self.link.end();
+            let refused = self.refuse_request(head, &problem, false, log).await;
+            return refused.err().unwrap_or(Close::Fin);
+        }
+        log.aborted(self);
+        match error.cause {
+            Cause::Closed if error.side == Side::Service => Close::Fin,
+            Cause::Closed | Cause::Io(_) | Cause::Declined(_) => Close::Reset,
+            Cause::Framing(_) | Cause::Timeout(_) => Close::Reset,
+        }
+    }
+
+    /// Where the plan says. `cut` is the request's head without its scope.
+    async fn scoped(&mut self, head: &RequestHead, plan: &Plan, cut: Bytes, mut log: Log<'_>) -> Result<(), Close> {
+        log.planned(plan);
+        let id = log.id().to_owned();
+        if plan.route == Route::Direct {
+            let here = Destination {
+                site: plan.addressed.clone(),
+                own: plan.addressed == self.config.site,
+                authority: plan.authority.clone(),
+                prefix: plan.prefix.clone(),
+            };
+            let mut judge = |answer: &AnswerHead| Judged::Instead(forward::marked(answer, plan, &here, &id, &[]));
+            let answering = Answering { judge: Some(&mut judge), begin_within: None };
+            return self.over_link(head, cut, answering, log.tried(std::slice::from_ref(&plan.addressed))).await;
+        }
+        let scoped = Scoped { request: head, head: &cut, plan, client: self.taken.client, id: &id };
+        let Ran { sites, ended } = run(&self.shared, &mut self.client, scoped).await;
+        let log = log.tried(&sites);
+        match ended {
+            Ok(finished) => {
+                log.answered(self, &finished);
+                // The service that was not asked may have closed or spoken meanwhile: not about this request.
+                if finished.next != Next::Request || self.link_spoke().await { Err(Close::Fin) } else { Ok(()) }
+            }
+            Err(RunError::Refused { problem, body_taken }) => {
+                self.refuse_request(head, &problem, body_taken, log).await
+            }
+            Err(RunError::Exchange(error)) => Err(self.failed(head, error, log).await),
+        }
+    }
+
+    /// Whether the service that was not asked has closed or said something meanwhile.
+    async fn link_spoke(&mut self) -> bool {
+        let Some(service) = self.link.up() else { return false };
+        std::future::poll_fn(|cx| std::task::Poll::Ready(service.ended() || service.poll_fill(cx).is_ready())).await
+    }
+
+    /// Answers instead of a service. `body_taken`: none of the request's body is still to come.
+    async fn refuse_request(
+        &mut self,
+        head: &RequestHead,
+        problem: &Problem,
+        body_taken: bool,
+        log: Log<'_>,
+    ) -> Result<(), Close> {
+        let manner = Manner::of(head, body_taken);
+        let sent = self.client.send(reply::problem(problem, log.id(), manner)).await;
+        log.refused(self, problem);
+        match sent {
+            Err(_) => Err(Close::Reset),
+            Ok(()) if manner.persists => Ok(()),
+            Ok(()) => Err(Close::Fin),
+        }
+    }
+}
+
+fn has_body(head: &RequestHead) -> bool {
+    !matches!(head.length(), BodyLength::None | BodyLength::Exact(0))
+}
+
+/// What a client is told whose service can't be reached.
+fn unreachable(error: &DialError) -> Problem {
+    let code = match error {
+        DialError::Loop(_) => Code::Loop,
+        DialError::Announce(_) | DialError::Io { .. } | DialError::Timeout { .. } => Code::ServiceUnreachable,
+    };
+    Problem::new(code, error.to_string())
+}
+
+/// As what a connection is counted that is reset for it.
+pub(super) fn refusal(error: &DialError) -> Refused {
+    match error {
+        DialError::Loop(_) => Refused::Loop,
+        DialError::Announce(_) => Refused::Announce,
+        DialError::Io { .. } | DialError::Timeout { .. } => Refused::ServiceUnreachable,
+    }
+}

@@ -1,0 +1,177 @@
+//! Where connections come in: accepted, asked where they were going, admitted, served.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::admission::Place;
+use super::connection::{self, linger, reset};
+use super::shared::Shared;
+use super::upstream::is_own;
+use super::wire::Wire;
+use crate::accept::{Listeners, OriginError, Taken};
+use crate::http::reply::{self, Manner};
+use crate::http::{Code, Problem, Sniffed, sniff};
+use crate::observe::{Limit, Refused, request_id};
+
+/// Connections that may be told at once why they are refused; more than these are reset.
+const TOLD: usize = 64;
+/// How long one has to say that it speaks HTTP before it is told.
+const TELLING: Duration = Duration::from_secs(1);
+/// Between two tries when accepting fails and nothing can be done about it.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Accepts from `listeners` until the agent drains. Each connection is served as a task of `connections`.
+pub async fn run(listeners: Listeners, shared: Arc<Shared>, connections: TaskTracker) {
+    let mut door = Door { shared, connections, telling: Arc::new(Semaphore::new(TOLD)), spare: Spare::new() };
+    let drain = door.shared.drain.clone();
+    loop {
+        let accepted = tokio::select! {
+            () = drain.cancelled() => return,
+            accepted = listeners.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => door.accept(stream),
+            Err(error) => door.failed(&listeners, error).await,
+        }
+    }
+}
+
+struct Door {
+    shared: Arc<Shared>,
+    connections: TaskTracker,
+    telling: Arc<Semaphore>,
+    spare: Spare,
+}
+
+impl Door {
+    fn accept(&mut self, stream: TcpStream) {
+        let taken = match self.taken(&stream) {
+            Ok(taken) => taken,
+            Err(None) => return,
+            Err(Some((reason, problem))) => return self.refuse(stream, reason, problem),
+        };
+        let limits = &self.shared.config.load().limits;
+        match self.shared.admission.admit(taken.client.get().ip(), limits) {
+            Ok(place) => {
+                self.connections.spawn(serve(Arc::clone(&self.shared), stream, taken, place));
+            }
+            Err(full) => {
+                let (reason, limit) = full.counted();
+                self.shared.observer.limit(limit);
+                let problem =
+                    Problem::new(Code::TooManyConnections, format!("the limit {} is reached", limit.as_str()));
+                self.refuse(stream, reason, problem);
+            }
+        }
+    }
+
+    /// Where the connection was going; a refusal if that is not known, or if it is the agent itself. Nothing at all for
+    /// the agent's own probe.
+    fn taken(&self, stream: &TcpStream) -> Result<Taken, Option<(Refused, Problem)>> {
+        let looped = |detail: String| Some((Refused::Loop, Problem::new(Code::Loop, detail)));
+        match self.shared.origins.taken(stream) {
+            Ok(taken) if is_own(taken.orig.get(), &self.shared.own.load()) => {
+                Err(looped(format!("{} is an address of the agent itself", taken.orig)))
+            }
+            Ok(taken) => Ok(taken),
+            Err(OriginError::Probe) => Err(None),
+            Err(error @ OriginError::NotTaken(_)) => Err(looped(error.to_string())),
+            Err(error) => {
+                tracing::warn!(%error, "a connection is refused, as it is not known where it was going");
+                Err(Some((Refused::UnknownOrigin, Problem::new(Code::Internal, error.to_string()))))
+            }
+        }
+    }
+
+    /// Ends a connection; one that speaks HTTP is told why.
+    fn refuse(&mut self, stream: TcpStream, reason: Refused, problem: Problem) {
+        self.shared.observer.refused(reason);
+        match Arc::clone(&self.telling).try_acquire_owned() {
+            Ok(place) => {
+                self.connections.spawn(async move {
+                    tell(stream, problem).await;
+                    drop(place);
+                });
+            }
+            Err(_) => reset(&stream),
+        }
+    }
+
+    /// `accept` failed. Without descriptors the connections that wait are reset one by one, so that their clients know,
+    /// and the service goes on by itself as soon as there are descriptors again.
+    async fn failed(&mut self, listeners: &Listeners, error: io::Error) {
+        use nix::errno::Errno;
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        match errno {
+            Some(Errno::EMFILE | Errno::ENFILE) => {
+                self.shared.observer.limit(Limit::Connections);
+                if self.spare.shed(listeners).await {
+                    self.shared.observer.refused(Refused::Connections);
+                } else {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            // The client has gone again (accept(2)).
+            Some(Errno::ECONNABORTED | Errno::EINTR | Errno::EPROTO | Errno::ENETDOWN | Errno::EHOSTUNREACH) => {}
+            _ => {
+                tracing::warn!(%error, "a connection can't be accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(shared: Arc<Shared>, stream: TcpStream, taken: Taken, _place: Place) {
+    connection::serve(shared, stream, taken).await;
+}
+
+/// Answers `problem` to whatever request comes, if it comes soon and is HTTP; ends the connection.
+async fn tell(stream: TcpStream, problem: Problem) {
+    let mut client = Wire::new(stream);
+    let deadline = Instant::now() + TELLING;
+    while sniff(&client.pending) == Sniffed::Undecided {
+        match tokio::time::timeout_at(deadline, client.fill()).await {
+            Ok(Ok(1..)) => {}
+            _ => break,
+        }
+    }
+    if sniff(&client.pending) != Sniffed::Http1 {
+        return reset(&client.stream);
+    }
+    let reply = reply::problem(&problem, &request_id(), Manner::UNREADABLE);
+    if client.send(reply).await.is_ok() {
+        linger(&mut client, TELLING).await;
+    }
+}
+
+/// A descriptor kept back for the moment when there are none.
+struct Spare(Option<File>);
+
+impl Spare {
+    fn new() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    /// Accepts one connection in the spare descriptor's place and resets it. False when there is no spare.
+    async fn shed(&mut self, listeners: &Listeners) -> bool {
+        if self.0.take().is_none() {
+            self.0 = File::open("/dev/null").ok();
+            return false;
+        }
+        // Whatever waits is taken; if it has gone meanwhile, nothing is lost.
+        let shed = tokio::time::timeout(PAUSE, listeners.accept()).await;
+        let done = matches!(&shed, Ok(Ok(_)));
+        if let Ok(Ok((stream, _))) = shed {
+            reset(&stream);
+        }
+        self.0 = File::open("/dev/null").ok();
+        done
+    }
+}
