@@ -407,13 +407,13 @@ fn profile_test_says_what_it_makes_of_a_request() {
     let (code, out, err) = test("rest", &[], request);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     for part in [
-        "request       PATCH /v1/things/7\n",
-        "resource-kind things\n",
-        "id            7\n",
-        "operation     merge\n",
-        "scope         {Nova: Paris}\n",
-        "correlation   X-Request-Id: r-1\n",
-        "correlation   traceparent: absent\n",
+        "request     PATCH /v1/things/7\n",
+        "kind        things\n",
+        "id          7\n",
+        "operation   merge\n",
+        "scope       {Nova: Paris}\n",
+        "correlation X-Request-Id: r-1\n",
+        "correlation traceparent: absent\n",
         "sets some fields of things 7",
         "with A || B: served at A; at B if",
     ] {

@@ -171,11 +171,15 @@ fn shown(document: &Value) -> String {
     let mut lines = Vec::new();
     let mut line = |name: &str, what: String| {
         if what != "-" {
-            lines.push(format!("{name:<13} {what}"));
+            lines.push(format!("{name:<11} {what}"));
         }
     };
     line("request", format!("{} {}", field(document, "method"), field(document, "path")));
-    for name in ["profile", "service", "class", "resource-kind", "id", "operation", "scope"] {
+    for name in ["profile", "service", "class"] {
+        line(name, field(document, name));
+    }
+    line("kind", field(document, "resource-kind"));
+    for name in ["id", "operation", "scope"] {
         line(name, field(document, name));
     }
     if document.get("prefix-matches") == Some(&Value::Bool(false)) {

@@ -1,4 +1,4 @@
-//! A plan for people and for machines.
+//! A plan as a document: what `explain` answers, and `cheops explain` prints.
 
 use serde_json::{Value, json};
 
@@ -21,23 +21,4 @@ pub fn document(plan: &Plan) -> Value {
         "sites": if sites.is_empty() { vec![plan.addressed.as_str()] } else { sites },
         "reasons": plan.reasons,
     })
-}
-
-/// The plan as lines of text: what it comes to, then each step that led there.
-pub fn text(plan: &Plan) -> String {
-    let document = document(plan);
-    let mut out = String::new();
-    for name in ["service", "resource-kind", "id", "operation", "entry", "scope", "plan", "sites"] {
-        let value = match document.get(name) {
-            None | Some(Value::Null) => continue,
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
-            Some(other) => other.to_string(),
-        };
-        out += &format!("{name:<13} {value}\n");
-    }
-    for reason in &plan.reasons {
-        out += &format!("because       {} [{}]\n", reason.text, reason.code);
-    }
-    out
 }

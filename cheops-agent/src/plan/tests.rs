@@ -266,8 +266,9 @@ fn a_request_without_scope_is_not_touched() {
     let asked = Asked { head: &head, orig: orig(PARIS), session: None, workflow: None };
     let plan = explain(&asked, &fixture.world()).expect("no problem").expect("a service");
     assert_eq!((plan.route.clone(), plan.scope.clone(), plan.entry.as_str()), (Route::Direct, None, "Paris"));
-    let text = render::text(&plan);
-    assert!(text.contains("[no-scope]") && text.contains("sites      Paris"), "{text}");
+    let document = render::document(&plan);
+    assert_eq!((&document["plan"], &document["sites"]), (&"direct".into(), &serde_json::json!(["Paris"])));
+    assert!(plan.reasons.iter().any(|reason| reason.code == "no-scope"));
 }
 
 #[test]
