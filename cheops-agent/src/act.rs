@@ -25,5 +25,5 @@ pub mod wire;
 pub use exchange::{Answering, Cause, ExchangeError, Finished, Judged, Kept, Next, Reached, Sending, Side, exchange};
 pub use run::{Ran, RunError, Scoped, run};
 pub use serve_peer::ServePeer;
-pub use shared::{Pace, Sessions, Shared};
+pub use shared::{Pace, Shared};
 pub use wire::Wire;

@@ -11,6 +11,7 @@ mod data;
 mod instead;
 mod knowledge;
 mod logging;
+mod metrics;
 mod notify;
 mod peers;
 pub mod preflight;

@@ -16,5 +16,5 @@ pub use check::{Check, Grade};
 pub use counters::{Limit, Passthrough, Refused};
 pub use event::RequestEvent;
 pub use id::request_id;
-pub use observer::{Finished, Observer, OpenConnection, OpenTunnel, PeerState};
+pub use observer::{Finished, Observer, OpenConnection, OpenTunnel};
 pub use tap::{Tap, Tapped};

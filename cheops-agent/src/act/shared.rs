@@ -1,6 +1,5 @@
 //! What every connection of the data path shares.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +8,9 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
-use crate::accept::{Origins, SessionId};
+use crate::accept::Origins;
 use crate::config::Config;
+use crate::kernel::session::Scopes;
 use crate::metadata::Snapshot;
 use crate::observe::Observer;
 use crate::peer;
@@ -26,7 +26,8 @@ pub struct Shared {
     pub liveness: Arc<peer::Liveness>,
     pub origins: Arc<dyn Origins>,
     pub observer: Arc<Observer>,
-    pub sessions: Sessions,
+    /// Of `cheops exec`.
+    pub sessions: Arc<Scopes>,
     pub admission: Admission,
     /// Where this agent itself listens: never dialled.
     pub own: ArcSwap<Vec<SocketAddr>>,
@@ -54,7 +55,7 @@ impl Shared {
             liveness: peer::Liveness::new(),
             origins,
             observer,
-            sessions: Sessions::default(),
+            sessions: Arc::default(),
             admission: Admission::default(),
             own: ArcSwap::default(),
             mark: None,
@@ -78,35 +79,5 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self { still: Duration::from_secs(1), half_closed: Duration::from_secs(300), linger: Duration::from_secs(5) }
-    }
-}
-
-/// The scopes of `cheops exec`'s live sessions.
-#[derive(Default)]
-pub struct Sessions(ArcSwap<HashMap<SessionId, Arc<str>>>);
-
-impl Sessions {
-    /// The scope's text under which the session runs.
-    pub fn scope(&self, session: SessionId) -> Option<Arc<str>> {
-        self.0.load().get(&session).cloned()
-    }
-
-    /// A session begins.
-    pub fn insert(&self, session: SessionId, scope: &str) {
-        let scope = Arc::from(scope);
-        self.0.rcu(|sessions| {
-            let mut sessions = HashMap::clone(sessions);
-            sessions.insert(session, Arc::clone(&scope));
-            sessions
-        });
-    }
-
-    /// A session has ended.
-    pub fn remove(&self, session: SessionId) {
-        self.0.rcu(|sessions| {
-            let mut sessions = HashMap::clone(sessions);
-            sessions.remove(&session);
-            sessions
-        });
     }
 }

@@ -60,20 +60,3 @@ impl Ends {
         Ok(())
     }
 }
-
-/// What is done with peers' exchanges.
-pub fn serve(_shared: Arc<crate::act::Shared>) -> Refuses {
-    Refuses
-}
-
-/// Serves nothing: every exchange is refused before anything of it was sent.
-pub struct Refuses;
-
-impl crate::peer::Serve for Refuses {
-    async fn serve(&self, call: crate::peer::Call) {
-        let refusal = crate::peer::Refusal::not_sent(crate::http::Code::NotBuilt, "peers are not served yet");
-        if let Err(error) = call.refuse(&refusal) {
-            tracing::debug!(%error, "a peer has gone before it was refused");
-        }
-    }
-}

@@ -11,12 +11,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::background;
 use super::capture::Capture;
 use super::knowledge::Knowledge;
 use super::peers::{self, Ends};
+use super::{background, metrics};
 use crate::accept::Listeners;
-use crate::act::{Shared, door};
+use crate::act::{ServePeer, Shared, door};
 use crate::admin::agent::Known;
 use crate::admin::life::Part;
 use crate::admin::{self, Agent, Life};
@@ -62,7 +62,10 @@ pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<
 
     let mut shared = Shared::new(config.clone(), snapshot, profiles, capture.origins(), observer.clone());
     shared.mark = capture.mark();
-    shared.peers = ends.as_ref().map(|ends| ends.shown.client.clone());
+    if let Some(ends) = &ends {
+        shared.peers = Some(ends.shown.client.clone());
+        shared.liveness = ends.shown.liveness.clone();
+    }
     shared.own.store(Arc::new(own_addresses(&config, listeners.as_ref())?));
     let shared = Arc::new(shared);
 
@@ -91,6 +94,7 @@ pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<
         background: JoinSet::new(),
         admin: JoinSet::new(),
     };
+    started.count();
     started.serve_peers();
     started.serve_admin().await?;
     let accepting = started.accept(listeners);
@@ -142,10 +146,19 @@ fn own_addresses(config: &Config, listeners: Option<&Listeners>) -> std::io::Res
 }
 
 impl Started {
+    /// Adds the figures of other rooms to the metrics.
+    fn count(&self) {
+        self.agent.observer.add_collector(Box::new(metrics::Kernel(self.capture.clone())));
+        if let Some(peers) = self.agent.peers.clone() {
+            let links = metrics::Links { peers, shared: self.agent.shared.clone() };
+            self.agent.observer.add_collector(Box::new(links));
+        }
+    }
+
     fn serve_peers(&mut self) {
         let Some(ends) = &self.peers else { return };
         let (server, shared, stop) = (ends.server.clone(), self.agent.shared.clone(), self.peer_stop.clone());
-        let serve = Arc::new(peers::serve(shared));
+        let serve = Arc::new(ServePeer(shared));
         self.peer_server = Some(self.data.spawn(async move { server.run(serve, stop).await }));
     }
 

@@ -47,7 +47,7 @@ impl Output {
     pub fn print(&self, document: &Value, rows: &Rows, text: impl FnOnce() -> String) -> io::Result<()> {
         let out = match self.format {
             Format::Json => serde_json::to_string_pretty(document).map_err(io::Error::other)?,
-            Format::Yaml => serde_json::to_string(document).map_err(io::Error::other)?,
+            Format::Yaml => serde_saphyr::to_string(document).map_err(io::Error::other)?,
             Format::Name => rows.rows.iter().filter_map(|row| row.first()).cloned().collect::<Vec<_>>().join("\n"),
             Format::Table | Format::Wide => text(),
         };

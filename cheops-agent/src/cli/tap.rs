@@ -78,7 +78,7 @@ fn show(event: &Value, format: Format) -> io::Result<bool> {
     }
     match format {
         Format::Json => writeln!(out, "{event}")?,
-        Format::Yaml => writeln!(out, "---\n{}", serde_json::to_string(event).map_err(io::Error::other)?.trim_end())?,
+        Format::Yaml => writeln!(out, "---\n{}", serde_saphyr::to_string(event).map_err(io::Error::other)?.trim_end())?,
         Format::Name => writeln!(out, "{}", field(event, "id"))?,
         Format::Table | Format::Wide => writeln!(out, "{}", line(event))?,
     }

@@ -6,7 +6,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::sync::atomic::AtomicU64;
 
 use super::counters::{Limit, Passthrough, Refused};
 
@@ -65,8 +64,6 @@ pub struct Metrics {
     pub limits: Family<LimitLabels, Counter>,
     pub bytes: Family<DirectionLabels, Counter>,
     pub peer_exchanges: Family<SiteLabels, Counter>,
-    pub peer_up: Family<SiteLabels, Gauge>,
-    pub peer_rtt: Family<SiteLabels, Gauge<f64, AtomicU64>>,
     pub taps_lost: Counter,
     pub draining: Gauge,
     pub ready: Gauge,
@@ -98,8 +95,6 @@ impl Default for Metrics {
             limits: Family::default(),
             bytes: Family::default(),
             peer_exchanges: Family::default(),
-            peer_up: Family::default(),
-            peer_rtt: Family::default(),
             taps_lost: Counter::default(),
             draining: Gauge::default(),
             ready: Gauge::default(),
@@ -127,8 +122,6 @@ impl Metrics {
         r.register("limits_hit", "Limits that something ran into", self.limits.clone());
         r.register("bytes", "Bytes of bodies and tunnels, by direction", self.bytes.clone());
         r.register("peer_exchanges", "Exchanges served for another site's agents", self.peer_exchanges.clone());
-        r.register("peer_up", "Whether another site's agent answers", self.peer_up.clone());
-        r.register("peer_rtt_seconds", "Round trip to another site's agent", self.peer_rtt.clone());
         r.register("tap_events_lost", "Live requests that slow watchers missed", self.taps_lost.clone());
         r.register("draining", "1 while the agent finishes its last exchanges", self.draining.clone());
         r.register("ready", "1 while the agent is ready", self.ready.clone());

@@ -1,9 +1,8 @@
 //! What the data path tells, and where it goes: counters, watchers, the access log.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::metrics::gauge::Gauge;
@@ -23,7 +22,6 @@ pub struct Observer {
     metrics: Metrics,
     registry: Mutex<Registry>,
     taps: broadcast::Sender<Arc<RequestEvent>>,
-    peers: Mutex<BTreeMap<SiteName, PeerState>>,
 }
 
 /// What the counters need of a finished request.
@@ -46,28 +44,13 @@ pub struct Finished<'a> {
     pub took: Duration,
 }
 
-/// What is known of another site's agents, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerState {
-    pub up: bool,
-    /// The last round trip that was measured.
-    pub rtt: Option<Duration>,
-    /// When this was learned.
-    pub seen: Instant,
-}
-
 impl Observer {
     /// An observer with nothing counted.
     pub fn new() -> Arc<Self> {
         let metrics = Metrics::default();
         let mut registry = Registry::with_prefix("cheops");
         metrics.register(&mut registry);
-        Arc::new(Self {
-            metrics,
-            registry: Mutex::new(registry),
-            taps: broadcast::Sender::new(TAP_DEPTH),
-            peers: Mutex::default(),
-        })
+        Arc::new(Self { metrics, registry: Mutex::new(registry), taps: broadcast::Sender::new(TAP_DEPTH) })
     }
 
     /// A client's connection was accepted; it is open until the guard goes.
@@ -161,32 +144,6 @@ impl Observer {
     /// An exchange was served for an agent of `site`.
     pub fn peer_exchange(&self, site: &SiteName) {
         self.metrics.peer_exchanges.get_or_create(&SiteLabels { site: site.to_string() }).inc();
-    }
-
-    /// What was just learned of another site's agents. A silent agent keeps its last round trip.
-    pub fn peer(&self, site: &SiteName, up: bool, rtt: Option<Duration>) {
-        let labels = SiteLabels { site: site.to_string() };
-        self.metrics.peer_up.get_or_create(&labels).set(i64::from(up));
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = peers.get(site).and_then(|state| state.rtt);
-        let state = PeerState { up, rtt: rtt.or(known), seen: Instant::now() };
-        if let Some(rtt) = state.rtt {
-            self.metrics.peer_rtt.get_or_create(&labels).set(rtt.as_secs_f64());
-        }
-        peers.insert(site.clone(), state);
-    }
-
-    /// What is known of other sites' agents.
-    pub fn peers(&self) -> BTreeMap<SiteName, PeerState> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// A site is no longer known: its figures go.
-    pub fn forget_peer(&self, site: &SiteName) {
-        let labels = SiteLabels { site: site.to_string() };
-        self.metrics.peer_up.remove(&labels);
-        self.metrics.peer_rtt.remove(&labels);
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).remove(site);
     }
 
     /// Whether the agent finishes its last exchanges.
@@ -332,18 +289,5 @@ mod tests {
         drop((connection, tunnel));
         assert_eq!((observer.connections_open(), observer.tunnels_open()), (0, 0));
         assert_eq!(observer.connections_taken(), 1);
-    }
-
-    #[test]
-    fn a_silent_peer_keeps_its_last_round_trip() {
-        let observer = Observer::new();
-        let paris = SiteName::from("Paris");
-        observer.peer(&paris, true, Some(Duration::from_millis(20)));
-        observer.peer(&paris, false, None);
-        let state = observer.peers()[&paris];
-        assert!(!state.up);
-        assert_eq!(state.rtt, Some(Duration::from_millis(20)));
-        observer.forget_peer(&paris);
-        assert!(!observer.metrics_text().expect("text").contains("Paris"));
     }
 }

@@ -1,0 +1,100 @@
+//! Figures that other rooms keep: asked for when `/metrics` is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::capture::Capture;
+use crate::act::Shared;
+use crate::admin::Peers;
+use crate::peer::{Count, PeerState};
+
+/// The kernel programs' counters, by hook and by outcome and reason.
+pub struct Kernel(pub Capture);
+
+/// The peer links: what happened on them, and how each site stands.
+pub struct Links {
+    pub peers: Peers,
+    pub shared: Arc<Shared>,
+}
+
+impl Collector for Kernel {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Capture::Ebpf(interceptor) = &self.0 else { return Ok(()) };
+        let counters = match interceptor.counters() {
+            Ok(counters) => counters,
+            Err(error) => {
+                tracing::warn!(%error, "the kernel programs' counters can't be read");
+                return Ok(());
+            }
+        };
+        let mut family = encoder.encode_descriptor(
+            "kernel",
+            "Connections that the kernel programs saw",
+            None,
+            MetricType::Counter,
+        )?;
+        for (hook, reason, count) in counters {
+            ConstCounter::new(count).encode(family.encode_family(&[("hook", hook), ("reason", reason)])?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Links {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut family = encoder.encode_descriptor(
+            "peer_events",
+            "What happened on the links to other agents",
+            None,
+            MetricType::Counter,
+        )?;
+        for count in Count::ALL {
+            let number = ConstCounter::new(self.peers.counters.get(*count));
+            number.encode(family.encode_family(&[("event", count.as_str())])?)?;
+        }
+        let snapshot = self.shared.snapshot.load_full();
+        let others = || {
+            snapshot
+                .sites
+                .values()
+                .filter(|site| !site.own)
+                .map(|site| (site.name.as_str(), self.peers.liveness.site(&site.name)))
+        };
+        let mut family =
+            encoder.encode_descriptor("peer_up", "Whether another site's agent answers", None, MetricType::Gauge)?;
+        for (site, status) in others() {
+            let up = ConstGauge::new(i64::from(status.state == PeerState::Alive));
+            up.encode(family.encode_family(&[("site", site)])?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "peer_rtt_seconds",
+            "Usual round trip to another site's agent",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (site, status) in others() {
+            if let Some(rtt) = status.rtt {
+                ConstGauge::new(rtt.as_secs_f64()).encode(family.encode_family(&[("site", site)])?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kernel")
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Links")
+    }
+}
