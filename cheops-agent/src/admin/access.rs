@@ -1,6 +1,7 @@
 //! Who asks, and what they may ask (AMENDMENTS 24).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{Method, header};
@@ -9,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::ApiError;
+use crate::kernel::session::Process;
 
 /// The group that may run `cheops exec` and look at what concerns its members.
 pub const GROUP: &str = "cheops";
@@ -26,20 +28,24 @@ pub enum Role {
 }
 
 /// The process at the other end of the unix socket (SO_PEERCRED), as the kernel saw it connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     pub uid: u32,
-    pub gid: u32,
-    /// Unknown when the kernel says nothing, as across pid namespaces.
-    pub pid: Option<i32>,
     pub role: Role,
+    /// The process itself, where the kernel can hold on to it.
+    pub process: Option<Arc<Process>>,
 }
 
 impl Caller {
     /// The caller with these credentials. Groups are looked up in the system's database: SO_PEERCRED tells only the
     /// primary one.
-    pub fn new(uid: u32, gid: u32, pid: Option<i32>) -> Self {
-        Self { uid, gid, pid, role: role(Uid::from_raw(uid), Gid::from_raw(gid)) }
+    pub fn new(uid: u32, gid: u32, process: Option<Process>) -> Self {
+        Self { uid, role: role(Uid::from_raw(uid), Gid::from_raw(gid)), process: process.map(Arc::new) }
+    }
+
+    /// Somebody of whom nothing is known: may do nothing.
+    pub fn nobody() -> Self {
+        Self { uid: u32::MAX, role: Role::Nobody, process: None }
     }
 }
 

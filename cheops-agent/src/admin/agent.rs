@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Life;
 use crate::act::Shared;
 use crate::config::Config;
+use crate::kernel::session::Sessions;
 use crate::metadata::{Aliases, Guard, Names, Snapshot};
 use crate::observe::{Check, Observer};
 use crate::peer;
@@ -26,6 +27,8 @@ pub struct Agent {
     pub life: Arc<Life>,
     /// Absent without `[peer]`.
     pub peers: Option<Peers>,
+    /// Of `cheops exec`; absent when nothing is taken.
+    pub sessions: Option<Arc<Sessions>>,
     /// Checks that need the kernel's room; run at each question.
     pub kernel_checks: Box<dyn Fn() -> Vec<Check> + Send + Sync>,
     /// Ends answers that would never end by themselves.

@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::GROUP;
 use super::{Agent, Caller};
+use crate::kernel::session::Process;
 
 impl Connected<IncomingStream<'_, UnixListener>> for Caller {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        match stream.io().peer_cred() {
-            Ok(credentials) => Caller::new(credentials.uid(), credentials.gid(), credentials.pid()),
-            // What isn't known may do nothing.
-            Err(_) => Caller { uid: u32::MAX, gid: u32::MAX, pid: None, role: super::Role::Nobody },
+        let socket = stream.io();
+        match socket.peer_cred() {
+            Ok(credentials) => Caller::new(credentials.uid(), credentials.gid(), Process::at(socket).ok()),
+            Err(_) => Caller::nobody(),
         }
     }
 }

@@ -47,7 +47,7 @@ pub async fn get(
     // The comment lets the watcher know that it watches: whatever happens from now on is shown.
     let begin = stream::iter([Ok(Event::default().comment("watching"))]);
     let events = stream::unfold((tap, agent), move |(mut tap, agent)| {
-        let filter = filter.clone();
+        let (caller, filter) = (caller.clone(), filter.clone());
         async move {
             loop {
                 let tapped = tokio::select! {
@@ -104,8 +104,8 @@ mod tests {
             bytes: 0,
             took: Duration::ZERO,
         };
-        let user = Caller { uid: 7, gid: 7, pid: None, role: Role::User };
-        let admin = Caller { uid: 8, gid: 8, pid: None, role: Role::Admin };
+        let user = Caller { uid: 7, role: Role::User, process: None };
+        let admin = Caller { uid: 8, role: Role::Admin, process: None };
         let all = Filter::default();
         assert!(shows(&event(Some(7), None), &user, &all));
         assert!(!shows(&event(Some(8), None), &user, &all));

@@ -20,8 +20,9 @@ use crate::act::{ServePeer, Shared, door};
 use crate::admin::agent::Known;
 use crate::admin::life::Part;
 use crate::admin::{self, Agent, Life};
-use crate::config::{Config, InterceptMode, Loaded};
-use crate::kernel::{self, Interceptor};
+use crate::config::{CgroupChoice, Config, InterceptMode, Loaded};
+use crate::kernel::session::Sessions;
+use crate::kernel::{self, Interceptor, cgroup};
 use crate::metadata::{Names, build};
 use crate::observe::Observer;
 use crate::profile::Profiles;
@@ -69,6 +70,8 @@ pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<
     shared.own.store(Arc::new(own_addresses(&config, listeners.as_ref())?));
     let shared = Arc::new(shared);
 
+    let sessions = open_sessions(&config, &capture, &shared)?;
+
     let agent = Arc::new(Agent {
         shared: shared.clone(),
         observer,
@@ -78,6 +81,7 @@ pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<
         known: Mutex::new(Known::new(names)),
         life,
         peers: ends.as_ref().map(|ends| ends.shown.clone()),
+        sessions,
         kernel_checks: Box::new(move || kernel::preflight(&config)),
         stop: CancellationToken::new(),
     });
@@ -135,6 +139,17 @@ async fn attach(config: &Config, listeners: Option<&Listeners>, data: &Handle) -
     let interceptor = Interceptor::start(config, listeners)
         .context("the kernel programs can't be attached; see cheops-agent --check")?;
     Ok(Capture::Ebpf(interceptor))
+}
+
+/// Takes up the sessions that the agent before this one left.
+fn open_sessions(config: &Config, capture: &Capture, shared: &Shared) -> anyhow::Result<Option<Arc<Sessions>>> {
+    let Capture::Ebpf(interceptor) = capture else { return Ok(None) };
+    let tree = match &config.intercept.cgroup {
+        CgroupChoice::Auto => cgroup::mount().context("can't find the cgroup2 hierarchy")?,
+        CgroupChoice::Path(path) => path.clone(),
+    };
+    let sessions = Sessions::open(&config.run_dir, &tree, interceptor.clone(), shared.sessions.clone());
+    Ok(Some(sessions.context("can't keep sessions of cheops exec")?))
 }
 
 /// Where the agent itself listens: never dialled, else connections would go round.
@@ -195,6 +210,10 @@ impl Started {
         self.background.spawn(background::watchdog(self.agent.clone(), self.data.clone(), accepting));
         if let Capture::Ebpf(interceptor) = &self.capture {
             self.background.spawn(background::probes(self.agent.clone(), interceptor.clone()));
+        }
+        if let Some(sessions) = self.agent.sessions.clone() {
+            let stop = self.agent.stop.clone();
+            self.background.spawn(sessions.watch(stop));
         }
         if let Some(peers) = self.agent.peers.clone() {
             let shared = self.agent.shared.clone();
