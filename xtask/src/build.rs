@@ -1,5 +1,7 @@
 //! `build`: the kernel programs with their own compiler, then the agent, which holds them, and the user's command.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -20,7 +22,7 @@ pub fn run(options: &Options) -> Result<()> {
     setup::ensure(&[Need::Build])?;
     ebpf()?;
     if !options.ebpf {
-        agent(options.release)?;
+        programs(options.release)?;
     }
     Ok(())
 }
@@ -32,12 +34,18 @@ pub fn ebpf() -> Result<()> {
     run::succeed(&mut cargo)
 }
 
-/// `cheops-agent` and `cheops`.
-pub fn agent(release: bool) -> Result<()> {
+/// The agent, the user's command, and the programs of the lab, the demo and the bench.
+pub fn programs(release: bool) -> Result<()> {
     let mut cargo = run::cargo();
-    cargo.args(["build", "--package", "cheops-agent", "--bins", "--locked"]);
+    cargo.args(["build", "--package", "cheops-agent", "--package", "cheops-tests", "--bins", "--locked"]);
     if release {
         cargo.arg("--release");
     }
     run::succeed(&mut cargo)
+}
+
+/// Where a program was built.
+pub fn program(name: &str, release: bool) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), PathBuf::from);
+    target.join(if release { "release" } else { "debug" }).join(name)
 }

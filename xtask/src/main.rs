@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
+mod demo;
 mod lint;
 mod run;
 mod setup;
@@ -25,8 +27,12 @@ enum Verb {
     Setup(setup::Options),
     /// Build the kernel programs, then the agent and the user's command.
     Build(build::Options),
+    /// Three sites on this machine, a real application at each, and what a scope does.
+    Demo(demo::Options),
     /// Run every suite, or one; the last line counts them.
     Test(test::Options),
+    /// Measure requests through the agent against requests without it.
+    Bench(bench::Options),
     /// Check formatting, clippy and the rules of the house.
     Lint(lint::Options),
 }
@@ -35,7 +41,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Setup(options) => setup::run(&options),
         Verb::Build(options) => build::run(&options),
+        Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run(&options),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Lint(options) => lint::run(&options),
     };
     match result {

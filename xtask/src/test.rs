@@ -70,7 +70,7 @@ pub fn run(options: &Options) -> Result<()> {
     let begin = Instant::now();
     println!("▸ building");
     build::ebpf()?;
-    build::agent(false)?;
+    build::programs(false)?;
     let mut total = Counts::default();
     for suite in suites {
         println!("▸ {}: {}", suite.name, suite.about);

@@ -15,6 +15,11 @@ fn folder() -> PathBuf {
     run::tools().join("kinto")
 }
 
+/// Kinto's own command.
+pub fn kinto() -> PathBuf {
+    folder().join("bin/kinto")
+}
+
 /// Says what was installed when, so that another version is noticed.
 fn mark() -> PathBuf {
     folder().join("installed")

@@ -1,0 +1,28 @@
+//! `bench`: requests through the agent, compared with the same requests without it and through another proxy.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::build;
+use crate::run;
+use crate::setup::{self, Need};
+
+#[derive(Args)]
+pub struct Options {
+    /// How often everything is measured; the paths take turns within a round.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// How long each measurement takes, in seconds.
+    #[arg(long, default_value_t = 2)]
+    seconds: u32,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    setup::ensure(&[Need::Build, Need::Bench])?;
+    build::ebpf()?;
+    build::programs(true)?;
+    let mut bench = run::command(build::program("cheops-bench", true));
+    bench.args(["--rounds", &options.rounds.to_string(), "--seconds", &options.seconds.to_string()]);
+    bench.arg("--out").arg(run::root().join("target/bench"));
+    run::succeed(&mut bench)
+}
