@@ -96,16 +96,19 @@ impl Offered {
 
 type Configure = dyn Fn(&str, &mut Table) + Send + Sync;
 
+type Prepare<'a> = dyn Fn(&Host) -> anyhow::Result<()> + 'a;
+
 /// What a federation is to be.
-pub struct Builder {
+pub struct Builder<'a> {
     sites: Vec<String>,
     offered: Vec<Offered>,
     configure: Vec<Arc<Configure>>,
+    prepare: Vec<Box<Prepare<'a>>>,
     agents: bool,
     mtu: Option<u16>,
 }
 
-impl Builder {
+impl<'a> Builder<'a> {
     /// These sites instead of Berlin, Paris and Nantes.
     #[must_use]
     pub fn sites(mut self, sites: &[&str]) -> Self {
@@ -124,6 +127,13 @@ impl Builder {
     #[must_use]
     pub fn configure(mut self, change: impl Fn(&str, &mut Table) + Send + Sync + 'static) -> Self {
         self.configure.push(Arc::new(change));
+        self
+    }
+
+    /// Does this at each site before its agent starts: a service that isn't the lab's own is started here.
+    #[must_use]
+    pub fn prepare(mut self, prepare: impl Fn(&Host) -> anyhow::Result<()> + 'a) -> Self {
+        self.prepare.push(Box::new(prepare));
         self
     }
 
@@ -160,6 +170,7 @@ impl Builder {
         let mut members = Vec::new();
         for host in &hosts {
             let services = self.services(host)?;
+            self.prepare.iter().try_for_each(|prepare| prepare(host))?;
             let agent = if self.agents { Some(self.agent(host, &hosts, &authority)?) } else { None };
             members.push(Member { agent, services, host: host.clone() });
         }
@@ -197,9 +208,9 @@ impl Builder {
 
 impl Federation {
     /// Berlin, Paris and Nantes, with agents, and no service yet.
-    pub fn builder() -> Builder {
+    pub fn builder<'a>() -> Builder<'a> {
         let sites = ["Berlin", "Paris", "Nantes"].map(str::to_owned).into();
-        Builder { sites, offered: Vec::new(), configure: Vec::new(), agents: true, mtu: None }
+        Builder { sites, offered: Vec::new(), configure: Vec::new(), prepare: Vec::new(), agents: true, mtu: None }
     }
 
     /// Berlin, Paris and Nantes with the service `app` (profile `rest`) on port 8080. A round trip takes 20 ms between
