@@ -76,9 +76,14 @@ async fn live(
         started = start::start(&arguments.config, loaded, data) => started?,
         () = signals.stop() => return Ok(()),
     };
-    notify::ready();
+    let life = started.agent.life.clone();
+    let mut told_ready = false;
     loop {
         tokio::select! {
+            () = life.is_ready(), if !told_ready => {
+                told_ready = true;
+                notify::ready();
+            }
             told = signals.next() => match told {
                 Told::Stop => break,
                 Told::Reload => reload::reload(&started, &level, arguments.log.is_some()).await,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::watch;
+
 use crate::observe::Observer;
 
 /// What must hold before the agent is ready.
@@ -30,6 +32,7 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Life {
     inner: Mutex<Inner>,
+    ready: watch::Sender<bool>,
     observer: Arc<Observer>,
 }
 
@@ -45,7 +48,8 @@ impl Life {
     pub fn new(parts: &[Part], observer: Arc<Observer>) -> Self {
         let waiting = parts.iter().map(|part| (*part, part.words().to_owned())).collect();
         observer.ready(parts.is_empty());
-        Self { inner: Mutex::new(Inner { waiting, phase: Phase::Running }), observer }
+        let ready = watch::Sender::new(parts.is_empty());
+        Self { inner: Mutex::new(Inner { waiting, phase: Phase::Running }), ready, observer }
     }
 
     /// A part holds now.
@@ -76,6 +80,12 @@ impl Life {
         draining.into_iter().chain(inner.waiting.values().cloned()).collect()
     }
 
+    /// Waits until the agent is ready.
+    pub async fn is_ready(&self) {
+        // The sender is here: it can't have gone.
+        if self.ready.subscribe().wait_for(|ready| *ready).await.is_err() {}
+    }
+
     /// Whether a part holds, or isn't needed.
     pub fn part(&self, part: Part) -> bool {
         !self.lock().waiting.contains_key(&part)
@@ -87,7 +97,9 @@ impl Life {
 
     fn change(&self, change: impl FnOnce(&mut Inner)) {
         change(&mut self.lock());
-        self.observer.ready(self.waiting().is_empty());
+        let ready = self.waiting().is_empty();
+        self.observer.ready(ready);
+        self.ready.send_replace(ready);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
