@@ -269,23 +269,18 @@ fn agent_program() -> anyhow::Result<PathBuf> {
         return Ok(PathBuf::from(path));
     }
     let path = super::program("cheops-agent")?;
-    let built = std::fs::metadata(&path)?.modified()?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cheops-agent/src");
-    if let Some(newer) = newer(&source, built) {
-        bail!("{} is older than {}; run: cargo xtask build", path.display(), newer.display());
+    if let Some(newer) = newer_source(&path) {
+        bail!("{} is older than {newer}; run: cargo xtask build", path.display());
     }
     Ok(path)
 }
 
-/// A source file that is newer than this.
-fn newer(directory: &Path, than: std::time::SystemTime) -> Option<PathBuf> {
-    let tests = |path: &Path| path.ends_with("tests.rs") || path.ends_with("tests");
-    std::fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path()).filter(|path| !tests(path)).find_map(
-        |path| {
-            if path.is_dir() {
-                return newer(&path, than);
-            }
-            (path.metadata().ok()?.modified().ok()? > than).then_some(path)
-        },
-    )
+/// A source file that is newer than the program, by cargo's list of what it was built from.
+fn newer_source(program: &Path) -> Option<String> {
+    let modified = |path: &Path| path.metadata().ok()?.modified().ok();
+    let built = modified(program)?;
+    let list = std::fs::read_to_string(program.with_extension("d")).ok()?;
+    let (_, sources) = list.split_once(": ")?;
+    let mut sources = sources.split_whitespace();
+    sources.find(|source| modified(Path::new(source)).is_some_and(|time| time > built)).map(str::to_owned)
 }
