@@ -8,7 +8,8 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_federation_starts_and_each_agent_can_be_asked() -> anyhow::Result<()> {
-    let federation = Federation::three()?;
+    let app = Offered::new("app", 8080);
+    let federation = Federation::builder().service(app).overlay("intercept.mode = 'off'").start()?;
     for site in ["Berlin", "Paris", "Nantes"] {
         let status = federation.agent(site).admin("/v1/status")?;
         assert_eq!(status.status, 200, "{}", status.text());
@@ -32,7 +33,9 @@ fn a_federation_without_agents_is_only_its_services() -> anyhow::Result<()> {
 
 #[test]
 fn an_agent_is_stopped_killed_frozen_and_restarted() -> anyhow::Result<()> {
-    let mut federation = Federation::builder().sites(&["One"]).service(Offered::new("app", 8080)).start()?;
+    let app = Offered::new("app", 8080);
+    let mut federation =
+        Federation::builder().sites(&["One"]).service(app).overlay("intercept.mode = 'off'").start()?;
     let agent = federation.agent_mut("One");
     let first = agent.pid();
     assert!(agent.stop()?.success());
