@@ -189,11 +189,12 @@ fn malformed(error: httparse::Error, raw: &[u8]) -> FramingError {
     }
 }
 
-/// Whether the start line, whichever kind, has a well-formed version (RFC 9112, 2.3).
+/// Whether the request line is well-formed but for its version being another (RFC 9112, 2.3).
 fn names_a_version(raw: &[u8]) -> bool {
     let line = raw.trim_ascii_start().split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
     let is_version = |word: &[u8]| matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit());
-    line.split(|byte| *byte == b' ').any(is_version)
+    words.next().is_some_and(is_version) && words.next().is_none()
 }
 
 fn version_of(minor: u8) -> Version {
@@ -341,3 +342,8 @@ fn no_tabs(head: &RawHead, field: &Field) -> Result<(), FramingError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,11 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
     match bytes.get(method) {
         None if method <= LONGEST_METHOD => Sniffed::Undecided,
         Some(b' ') if (1..=LONGEST_METHOD).contains(&method) => line(bytes.get(method..).unwrap_or_default()),
-        _ => Sniffed::Other,
+        // A method that is none, in a line that is HTTP's all the same, if the whole of it is there.
+        _ => match line(bytes) {
+            Sniffed::Http1 => Sniffed::Http1,
+            _ => Sniffed::Other,
+        },
     }
 }
 
@@ -57,9 +61,10 @@ fn line(rest: &[u8]) -> Sniffed {
     let names_http = memmem::find(&line.to_ascii_uppercase(), b" HTTP/").is_some();
     let binary = line.iter().any(|byte| byte.is_ascii_control() && !matches!(byte, b'\r' | b'\t'));
     match end {
+        _ if binary => Sniffed::Other,
         _ if names_http => Sniffed::Http1,
-        None if !binary => Sniffed::Undecided,
-        _ => Sniffed::Other,
+        None => Sniffed::Undecided,
+        Some(_) => Sniffed::Other,
     }
 }
 
@@ -105,6 +110,8 @@ mod tests {
             (b"\x00\x00", Sniffed::Other),
             (b"A \x00", Sniffed::Other),
             (b" GET /", Sniffed::Other),
+            (b"G@T / HTTP/1.1\r\n", Sniffed::Http1),
+            (b"G@T / \x01 HTTP/1.1\r\n", Sniffed::Other),
         ] {
             assert_eq!(sniff(bytes), expected, "{:?}", String::from_utf8_lossy(bytes));
         }
