@@ -1,0 +1,85 @@
+//! The loopback addresses that *are* the information: `127.64.0.0/10` holds an endpoint's number in its 22 low bits,
+//! and the port is the `exec` session.
+
+/// The highest endpoint number.
+pub const MAX_NUMBER: u32 = (1 << 22) - 1;
+
+/// The port that stands for "no session"; sessions are 1 to this less 1.
+pub const NO_SESSION_PORT: u16 = u16::MAX;
+
+const NETWORK: u32 = 0x7f40_0000;
+const MASK: u32 = !MAX_NUMBER;
+
+/// Where a taken connection is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loopback {
+    pub number: u32,
+    /// 0 is none.
+    pub session: u16,
+}
+
+impl Loopback {
+    /// The IPv4 address, in the host's order. Bits of the number beyond 22 are cut off.
+    #[inline(always)]
+    pub const fn address(self) -> u32 {
+        NETWORK | (self.number & MAX_NUMBER)
+    }
+
+    /// The port.
+    #[inline(always)]
+    pub const fn port(self) -> u16 {
+        if self.session == 0 { NO_SESSION_PORT } else { self.session }
+    }
+
+    /// Reads both back. None for addresses outside `127.64.0.0/10`, and for port 0.
+    #[inline(always)]
+    pub const fn decode(address: u32, port: u16) -> Option<Self> {
+        if !is_steered(address) || port == 0 {
+            return None;
+        }
+        Some(Self { number: address & MAX_NUMBER, session: if port == NO_SESSION_PORT { 0 } else { port } })
+    }
+}
+
+/// Whether an IPv4 address, in the host's order, is in `127.64.0.0/10`.
+#[inline(always)]
+pub const fn is_steered(address: u32) -> bool {
+    address & MASK == NETWORK
+}
+
+/// An IPv4 address, in the host's order, in its IPv4-mapped form.
+#[inline(always)]
+pub const fn mapped(address: u32) -> [u8; 16] {
+    let [a, b, c, d] = address.to_be_bytes();
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_and_session_comes_back() {
+        for number in [0, 1, 255, 256, 65_536, MAX_NUMBER] {
+            for session in [0, 1, 80, NO_SESSION_PORT - 1] {
+                let loopback = Loopback { number, session };
+                assert_eq!(Loopback::decode(loopback.address(), loopback.port()), Some(loopback));
+            }
+        }
+    }
+
+    #[test]
+    fn the_range_is_127_64_to_127_127() {
+        let ip = |a: u32, b: u32, c: u32, d: u32| a << 24 | b << 16 | c << 8 | d;
+        assert_eq!(Loopback { number: 1, session: 0 }.address(), ip(127, 64, 0, 1));
+        assert_eq!(Loopback { number: MAX_NUMBER, session: 0 }.address(), ip(127, 127, 255, 255));
+        assert!(!is_steered(ip(127, 63, 255, 255)) && !is_steered(ip(127, 128, 0, 0)) && !is_steered(ip(10, 64, 0, 1)));
+        assert_eq!(Loopback::decode(ip(127, 0, 0, 1), 80), None);
+        assert_eq!(Loopback::decode(ip(127, 64, 0, 1), 0), None);
+    }
+
+    #[test]
+    fn mapped_is_the_rfcs_form() {
+        assert_eq!(mapped(0x0a00_0001), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 1]);
+    }
+}
