@@ -25,6 +25,7 @@ pub(crate) const IPPROTO_TCP: u32 = 6;
 
 /// The ABI that this object was built with; the agent reads it before it attaches anything.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.abi")]
 pub static CHEOPS_ABI: u32 = cheops_ebpf_common::ABI_VERSION;
 
 #[sk_lookup]

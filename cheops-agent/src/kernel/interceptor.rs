@@ -1,128 +1,263 @@
 //! The programs while they run.
 
-use std::convert::Infallible;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use serde_json::Value;
+use aya::Ebpf;
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, SkStorage};
+use cheops_ebpf_common::{ABI_VERSION, AGENT_MARK, NOTE_ANNOUNCED, Note, Settings};
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::KernelError;
+use super::guarded::{Guarded, absent_is_fine, fits};
+use super::lease::Renewal;
+use super::load::{self, PROGRAMS, Sizes};
+use super::numbers::Numbers;
+use super::probe::{self, Probes};
+use super::tree::{Namespace, Tree};
+use super::{Counter, KernelError, counters, logs, map, octets, origins};
 use crate::accept::{Listeners, OriginError, Origins, SessionId, Taken};
-use crate::address::ClientAddr;
+use crate::address::{ClientAddr, canonical};
 use crate::config::Config;
 use crate::metadata::{EndpointId, Guard};
-use crate::observe::Check;
 
 /// The attached programs. Dropping it detaches them.
 pub struct Interceptor {
-    never: Infallible,
+    // First, so that the programs are gone before anything that they use.
+    _programs: Ebpf,
+    _logs: Option<logs::Reader>,
+    lease: Renewal,
+    guarded: RwLock<Guarded>,
+    sessions: Mutex<Sessions>,
+    notes: Mutex<SkStorage<MapData, Note>>,
+    counters: PerCpuArray<MapData, u64>,
+    guarded_full: AtomicU64,
+    probes: Probes,
+    /// Where the agent listens: no service's endpoint can be there.
+    own: Vec<SocketAddr>,
+    ipv6: bool,
+    tree: PathBuf,
+    netns: u64,
+}
+
+/// Which cgroup is which `exec` session.
+struct Sessions {
+    map: HashMap<MapData, u64, u32>,
+    settings: Array<MapData, Settings>,
+    written: Settings,
+    now: BTreeMap<SessionId, u64>,
 }
 
 impl Interceptor {
-    /// Loads the programs, attaches them to this network namespace and to the configured cgroup tree, and starts to
-    /// renew the lease. Nothing is taken before [`guard`](Self::guard). To be called inside the runtime.
+    /// Loads the programs, attaches them to this thread's network namespace and to the configured cgroup tree, and
+    /// starts to renew the lease. Nothing but probes is taken before [`guard`](Self::guard). To be called inside the
+    /// runtime that accepts.
     ///
     /// # Errors
     /// When the kernel refuses something; nothing stays attached.
-    pub fn start(_config: &Config, _listeners: &Listeners) -> Result<Arc<Self>, KernelError> {
-        Err(KernelError::NoPrograms)
+    pub fn start(config: &Config, listeners: &Listeners) -> Result<Arc<Self>, KernelError> {
+        Self::start_with(config, listeners, Sizes::default())
     }
 
-    /// Makes `guards` the set of addresses whose connections are taken; what was guarded and isn't in it is let go.
+    /// As [`start`](Self::start), with maps of other sizes.
     ///
     /// # Errors
-    /// When the map is full: those that fitted are guarded.
-    pub fn guard(&self, _guards: &[Guard]) -> Result<(), KernelError> {
-        match self.never {}
+    /// As [`start`](Self::start).
+    pub fn start_with(config: &Config, listeners: &Listeners, sizes: Sizes) -> Result<Arc<Self>, KernelError> {
+        let tree = Tree::open(&config.intercept.cgroup)?;
+        tree.holds_this_process()?;
+        let namespace = Namespace::own()?;
+        let numbers = Numbers::load(&config.run_dir)?;
+        let own = own_addresses(config, listeners)?;
+        let (mut programs, mut maps) = load::load(sizes)?;
+        let written = load::fill(&mut maps, listeners, namespace.cookie, sizes)?;
+        let lease = Renewal::start(maps.lease)?;
+        let mut guarded = Guarded::new(namespace.cookie, maps.guarded, maps.endpoints, numbers);
+        let ipv6 = listeners.v6.is_some();
+        guarded.set(probe::guards(ipv6))?;
+        let logs = logs::Reader::start(&mut programs);
+        load::attach(&mut programs, &tree, &namespace)?;
+        Ok(Arc::new(Self {
+            _programs: programs,
+            _logs: logs,
+            lease,
+            guarded: RwLock::new(guarded),
+            sessions: Mutex::new(Sessions {
+                map: maps.sessions,
+                settings: maps.settings,
+                written,
+                now: BTreeMap::new(),
+            }),
+            notes: Mutex::new(maps.notes),
+            counters: maps.counters,
+            guarded_full: AtomicU64::new(0),
+            probes: Probes::default(),
+            own,
+            ipv6,
+            tree: tree.path,
+            netns: namespace.cookie,
+        }))
     }
 
-    /// From now on, connections of the processes in the cgroup `cgroup` (its inode number) carry the session.
+    /// Makes `guards` the set of addresses whose connections are taken; what was guarded and isn't in it is let go. To be
+    /// called again when routes may have changed: it also looks up which source each one's route gives.
+    ///
+    /// # Errors
+    /// When there is no room for some, or one is the agent's own address: all others are guarded.
+    pub fn guard(&self, guards: &[Guard]) -> Result<(), KernelError> {
+        let is_own = |guard: &&Guard| self.own.contains(&canonical(guard.address));
+        let foreign = guards.iter().filter(|guard| !is_own(guard)).copied();
+        let mut guarded = self.guarded.write().unwrap_or_else(PoisonError::into_inner);
+        let set = guarded.set(probe::guards(self.ipv6).chain(foreign));
+        if let Err(KernelError::Full { left }) = &set {
+            self.guarded_full.fetch_add(left.len() as u64, Ordering::Relaxed);
+        }
+        set?;
+        guards.iter().find(is_own).map_or(Ok(()), |guard| Err(KernelError::Own(guard.address)))
+    }
+
+    /// From now on, connections of the processes in the cgroup `cgroup` (its inode number) and below carry the session.
     ///
     /// # Errors
     /// When the map is full.
-    pub fn add_session(&self, _session: SessionId, _cgroup: u64) -> Result<(), KernelError> {
-        match self.never {}
+    pub fn add_session(&self, session: SessionId, cgroup: u64) -> Result<(), KernelError> {
+        let mut sessions = lock(&self.sessions);
+        if !fits(sessions.map.insert(cgroup, u32::from(session.0), 0)).map_err(map("SESSIONS"))? {
+            return Err(KernelError::Map { name: "SESSIONS", error: "it is full".into() });
+        }
+        sessions.now.insert(session, cgroup);
+        sessions.count()
     }
 
     /// Forgets a session; its processes connect like any other from now on.
     ///
     /// # Errors
     /// When the kernel refuses to change the map.
-    pub fn remove_session(&self, _session: SessionId) -> Result<(), KernelError> {
-        match self.never {}
+    pub fn remove_session(&self, session: SessionId) -> Result<(), KernelError> {
+        let mut sessions = lock(&self.sessions);
+        let Some(cgroup) = sessions.now.remove(&session) else { return Ok(()) };
+        absent_is_fine(sessions.map.remove(&cgroup)).map_err(map("SESSIONS"))?;
+        sessions.count()
     }
 
-    /// What the programs counted since they were loaded: (hook, outcome and reason, count). All names are stable.
+    /// What the programs counted since they were loaded, those that never counted too.
     ///
     /// # Errors
     /// When the map can't be read.
-    pub fn counters(&self) -> Result<Vec<(&'static str, &'static str, u64)>, KernelError> {
-        match self.never {}
+    pub fn counters(&self) -> Result<Vec<Counter>, KernelError> {
+        let mut counted = counters::read(&self.counters)?;
+        counted.push(("guard", "full", self.guarded_full.load(Ordering::Relaxed)));
+        Ok(counted)
     }
 
-    /// Opens a connection that the programs must take and waits until [`Origins::taken`] has seen it; how long it took.
-    /// The accept loop must be running.
+    /// Opens connections that the programs must take, one a family, and waits until [`Origins::taken`] has seen them;
+    /// how long the slower one took. The accept loop must be running.
     ///
     /// # Errors
-    /// When it was not taken.
+    /// When one was not taken.
     pub async fn probe(&self) -> Result<Duration, KernelError> {
-        match self.never {}
+        let v4 = self.probes.send(probe::TO_V4).await?;
+        let v6 = if self.ipv6 { self.probes.send(probe::TO_V6).await? } else { Duration::ZERO };
+        Ok(v4.max(v6))
     }
 
     /// The `SO_MARK` that every connection of the agent itself must carry before it connects.
     pub fn mark(&self) -> u32 {
-        match self.never {}
+        AGENT_MARK
     }
 
-    /// Holds the lease for `time` (at most 5 s) after the last renewal, over a planned restart.
+    /// Holds the lease for `time` (at most 5 s) from now and renews it no more, over a planned restart. With zero
+    /// nothing is taken from now on.
     ///
     /// # Errors
     /// When the kernel refuses to change the map.
-    pub fn hold(&self, _time: Duration) -> Result<(), KernelError> {
-        match self.never {}
+    pub fn hold(&self, time: Duration) -> Result<(), KernelError> {
+        self.lease.hold(time)
     }
 
-    /// The number of a guarded address.
-    pub fn endpoint(&self, _address: std::net::SocketAddr) -> Option<EndpointId> {
-        match self.never {}
+    /// The number of an address that is or was guarded.
+    pub fn endpoint(&self, address: SocketAddr) -> Option<EndpointId> {
+        self.read().endpoint(canonical(address))
     }
 
-    /// What is loaded and where it is attached, for `status` and the log: ABI version, kernel, hooks, cgroup.
+    /// What is loaded and where it is attached, for `status` and the log.
     pub fn facts(&self) -> Value {
-        match self.never {}
+        json!({
+            "abi": ABI_VERSION,
+            "programs": PROGRAMS,
+            "cgroup": self.tree,
+            "netns": self.netns,
+            "guarded": self.read().len(),
+            "sessions": lock(&self.sessions).now.len(),
+            "ipv6": self.ipv6,
+        })
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Guarded> {
+        self.guarded.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sessions {
+    /// Tells the programs how many there are: with none they don't look.
+    fn count(&mut self) -> Result<(), KernelError> {
+        self.written.sessions = u32::try_from(self.now.len()).unwrap_or(u32::MAX);
+        self.settings.set(0, self.written, 0).map_err(map("SETTINGS"))
     }
 }
 
 impl Origins for Interceptor {
-    fn taken(&self, _connection: &TcpStream) -> Result<Taken, OriginError> {
-        match self.never {}
+    fn taken(&self, connection: &TcpStream) -> Result<Taken, OriginError> {
+        let (local, peer) = (canonical(connection.local_addr()?), canonical(connection.peer_addr()?));
+        // IPv4 needs no note: its address says it all.
+        let note = match local.is_ipv6() {
+            true => note(&lock(&self.notes), connection)?,
+            false => None,
+        };
+        let taken = origins::taken(&self.read(), local, peer, note)?;
+        if probe::is_probe(taken.orig.get()) {
+            self.probes.accepted(peer.port());
+            return Err(OriginError::Probe);
+        }
+        Ok(taken)
     }
 
-    fn announce(&self, _socket: BorrowedFd<'_>, _client: ClientAddr) -> std::io::Result<()> {
-        match self.never {}
+    fn announce(&self, socket: BorrowedFd<'_>, client: ClientAddr) -> std::io::Result<()> {
+        let client = client.get();
+        let note = Note {
+            address: octets::of(client.ip()),
+            kind: NOTE_ANNOUNCED,
+            number: 0,
+            port: client.port(),
+            session: 0,
+            zero: [0; 4],
+        };
+        lock(&self.notes).insert(&socket, note, 0).map_err(origins::of_socket)
     }
 }
 
-/// Looks whether this host will do: kernel, cgroup2, BTF, capabilities, others' programs on the same hooks. Changes nothing.
-pub fn preflight(_config: &Config) -> Vec<Check> {
-    let found = KernelError::NoPrograms.to_string();
-    vec![Check::not("kernel-programs", crate::observe::Grade::Fail, found, "Run: cargo xtask build")]
+/// What the programs noted of a socket.
+fn note(notes: &SkStorage<MapData, Note>, socket: &TcpStream) -> Result<Option<Note>, OriginError> {
+    match notes.get(socket, 0) {
+        Ok(note) => Ok(Some(note)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(OriginError::Socket(origins::of_socket(error))),
+    }
 }
 
-/// Everything in the maps of the programs that run for this configuration's cgroup tree and this network namespace.
-///
-/// # Errors
-/// When no such program runs, or its maps can't be read.
-pub fn dump_maps(_config: &Config) -> Result<Value, KernelError> {
-    Err(KernelError::NoPrograms)
+fn own_addresses(config: &Config, listeners: &Listeners) -> Result<Vec<SocketAddr>, KernelError> {
+    let what = "the listeners";
+    let mut own = listeners.addresses().map_err(|error| KernelError::System { what, error })?;
+    own.extend(config.peer.as_ref().map(|peer| peer.listen));
+    own.extend(config.admin.listen);
+    Ok(own.into_iter().map(canonical).collect())
 }
 
-/// Takes the programs of this configuration's cgroup tree and this network namespace away, whoever keeps them; says which.
-///
-/// # Errors
-/// When the kernel refuses.
-pub fn detach(_config: &Config) -> Result<Vec<String>, KernelError> {
-    Err(KernelError::NoPrograms)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

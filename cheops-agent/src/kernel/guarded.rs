@@ -1,0 +1,147 @@
+//! The set of addresses whose connections are taken.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use aya::maps::{HashMap, MapData, MapError};
+use cheops_ebpf_common::{Endpoint, GUARD_OWN, GUARD_REFUSE, GuardKey, GuardValue};
+use nix::errno::Errno;
+
+use super::numbers::Numbers;
+use super::{KernelError, map, octets, source};
+use crate::address::canonical;
+use crate::metadata::{EndpointId, Guard};
+
+/// What is guarded now, in the kernel and here.
+pub struct Guarded {
+    netns: u64,
+    guarded: HashMap<MapData, GuardKey, GuardValue>,
+    endpoints: HashMap<MapData, u32, Endpoint>,
+    numbers: Numbers,
+    now: BTreeMap<SocketAddr, GuardValue>,
+    /// The source that the route to an endpoint gives; kept also when it is guarded no longer, for connections that are
+    /// on their way.
+    sources: BTreeMap<SocketAddr, Option<IpAddr>>,
+}
+
+impl Guarded {
+    /// Nothing is guarded yet.
+    pub fn new(
+        netns: u64,
+        guarded: HashMap<MapData, GuardKey, GuardValue>,
+        endpoints: HashMap<MapData, u32, Endpoint>,
+        numbers: Numbers,
+    ) -> Self {
+        Self { netns, guarded, endpoints, numbers, now: BTreeMap::new(), sources: BTreeMap::new() }
+    }
+
+    /// Makes `guards` the set, and looks up anew which source each one's route gives.
+    ///
+    /// # Errors
+    /// [`KernelError::Full`] when some have no room; the others are guarded.
+    pub fn set(&mut self, guards: impl IntoIterator<Item = Guard>) -> Result<(), KernelError> {
+        let (wanted, mut left) = self.number(guards);
+        self.numbers.keep()?;
+        // First what goes, so that there is room for what comes.
+        let gone: Vec<SocketAddr> = self.now.keys().filter(|address| !wanted.contains_key(address)).copied().collect();
+        for address in gone {
+            absent_is_fine(self.guarded.remove(&self.key(address))).map_err(map("GUARDED"))?;
+            self.now.remove(&address);
+        }
+        for (address, value) in wanted {
+            if self.enter(address, value)? {
+                self.now.insert(address, value);
+            } else {
+                left.push(address);
+            }
+        }
+        if left.is_empty() { Ok(()) } else { Err(KernelError::Full { left }) }
+    }
+
+    /// The number of an address that is or was guarded.
+    pub fn endpoint(&self, address: SocketAddr) -> Option<EndpointId> {
+        self.numbers.number(address)
+    }
+
+    /// Whether the address was guarded at any time since this agent's start.
+    pub fn knows(&self, address: SocketAddr) -> bool {
+        self.sources.contains_key(&address)
+    }
+
+    /// The address of an endpoint's number.
+    pub fn address(&self, number: u32) -> Option<SocketAddr> {
+        self.numbers.address(number)
+    }
+
+    /// The source that the route to the address gave when it was last guarded.
+    pub fn source(&self, address: SocketAddr) -> Option<IpAddr> {
+        self.sources.get(&address).copied().flatten()
+    }
+
+    /// How many are guarded.
+    pub fn len(&self) -> usize {
+        self.now.len()
+    }
+
+    fn number(
+        &mut self,
+        guards: impl IntoIterator<Item = Guard>,
+    ) -> (BTreeMap<SocketAddr, GuardValue>, Vec<SocketAddr>) {
+        let (mut wanted, mut left) = (BTreeMap::new(), Vec::new());
+        for guard in guards {
+            let address = canonical(guard.address);
+            let Some(EndpointId(number)) = self.numbers.give(address) else {
+                left.push(address);
+                continue;
+            };
+            let own = if guard.own { GUARD_OWN } else { 0 };
+            let refuse = if guard.refuse_when_down { GUARD_REFUSE } else { 0 };
+            wanted.insert(address, GuardValue { number, flags: own | refuse });
+        }
+        (wanted, left)
+    }
+
+    /// Guards one address. False when there is no room.
+    fn enter(&mut self, address: SocketAddr, value: GuardValue) -> Result<bool, KernelError> {
+        let source = source::towards(address);
+        let known = self.sources.get(&address).is_some_and(|known| *known == source);
+        if !known {
+            let endpoint = Endpoint {
+                address: octets::of(address.ip()),
+                source: source.map(octets::of).unwrap_or_default(),
+                port: address.port(),
+                zero: [0; 6],
+            };
+            if !fits(self.endpoints.insert(value.number, endpoint, 0)).map_err(map("ENDPOINTS"))? {
+                return Ok(false);
+            }
+            self.sources.insert(address, source);
+        }
+        if self.now.get(&address) == Some(&value) {
+            return Ok(true);
+        }
+        fits(self.guarded.insert(self.key(address), value, 0)).map_err(map("GUARDED"))
+    }
+
+    fn key(&self, address: SocketAddr) -> GuardKey {
+        GuardKey { netns: self.netns, address: octets::of(address.ip()), port: address.port(), zero: [0; 6] }
+    }
+}
+
+/// Whether there was room.
+pub fn fits(done: Result<(), MapError>) -> Result<bool, MapError> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(Errno::E2BIG as i32) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// An entry that is gone already is as good as removed.
+pub fn absent_is_fine(done: Result<(), MapError>) -> Result<(), MapError> {
+    match done {
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(()),
+        Err(MapError::KeyNotFound) => Ok(()),
+        done => done,
+    }
+}
