@@ -152,7 +152,13 @@ fn unbind(ctx: &SockAddrContext) -> bool {
     let mut none = 0_i32;
     // SAFETY: the option takes an int, and that many bytes are named.
     let set = unsafe {
-        bpf_setsockopt(ctx.sock_addr.cast(), SOL_SOCKET, SO_BINDTOIFINDEX, (&raw mut none).cast(), size_of::<i32>() as i32)
+        bpf_setsockopt(
+            ctx.sock_addr.cast(),
+            SOL_SOCKET,
+            SO_BINDTOIFINDEX,
+            (&raw mut none).cast(),
+            size_of::<i32>() as i32,
+        )
     };
     set == 0
 }

@@ -81,7 +81,9 @@ pub fn cheops_sockops(ctx: SockOpsContext) -> u32 {
 pub(crate) unsafe fn words(from: *const [u32; 4]) -> [u32; 4] {
     let from = from.cast::<u32>();
     // SAFETY: the caller vouches for the field.
-    unsafe { [from.read_volatile(), from.add(1).read_volatile(), from.add(2).read_volatile(), from.add(3).read_volatile()] }
+    unsafe {
+        [from.read_volatile(), from.add(1).read_volatile(), from.add(2).read_volatile(), from.add(3).read_volatile()]
+    }
 }
 
 /// An IPv6 address from the words of a context, which are in network order.

@@ -129,7 +129,8 @@ pub fn keep(socket: *mut bpf_sock, note: &Note) -> bool {
     let mut first = *note;
     let create = BPF_SK_STORAGE_GET_F_CREATE as u64;
     // SAFETY: as in `note`; the value to begin with is copied by the kernel.
-    let kept = unsafe { bpf_sk_storage_get(notes(), socket.cast(), (&raw mut first).cast(), create).cast::<Note>().as_mut() };
+    let kept =
+        unsafe { bpf_sk_storage_get(notes(), socket.cast(), (&raw mut first).cast(), create).cast::<Note>().as_mut() };
     match kept {
         Some(kept) => {
             *kept = *note;

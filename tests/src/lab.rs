@@ -43,6 +43,8 @@ mod federation;
 mod host;
 mod relay;
 mod service;
+#[doc(hidden)]
+pub mod taker;
 mod world;
 
 use std::io::Write;

@@ -11,7 +11,7 @@ mod loopback;
 mod values;
 
 pub use count::Count;
-pub use loopback::{MAX_NUMBER, NO_SESSION_PORT, Loopback, is_steered, mapped};
+pub use loopback::{Loopback, MAX_NUMBER, NO_SESSION_PORT, is_steered, mapped};
 pub use values::{
     AGENT_MARK, Endpoint, GUARD_OWN, GUARD_REFUSE, GuardKey, GuardValue, LISTENER_V4, LISTENER_V6, Lease,
     NOTE_ANNOUNCED, NOTE_CLIENT, NOTE_LEFT, NOTE_TAKEN, Note, Pair, Settings,
