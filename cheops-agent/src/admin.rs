@@ -13,6 +13,7 @@ pub mod life;
 mod listen;
 mod openapi;
 mod services;
+mod sessions;
 mod sites;
 mod status;
 mod tap;
@@ -69,6 +70,8 @@ fn all() -> Router<Arc<Agent>> {
     readable()
         .route("/v1/explain", post(explain::post))
         .route("/v1/tap", get(tap::get))
+        .route("/v1/sessions", get(sessions::list).post(sessions::begin))
+        .route("/v1/sessions/{session}", get(sessions::get).delete(sessions::end))
         .route("/v1/config", get(files::get))
 }
 

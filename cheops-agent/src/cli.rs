@@ -6,6 +6,7 @@ pub mod agent;
 mod bug_report;
 pub mod check;
 pub mod client;
+mod exec;
 pub mod exit;
 pub mod explain;
 pub mod output;
@@ -66,6 +67,8 @@ pub enum Verb {
     Scope(scope::Arguments),
     /// What a profile makes of a request
     Profile(profile::Arguments),
+    /// Runs a command whose requests carry a scope
+    Exec(exec::Arguments),
     /// Live requests, one line each
     Tap(tap::Arguments),
     /// Everything that a report of a defect needs, without secrets
@@ -102,6 +105,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Exit> {
         Verb::Explain(arguments) => explain::run(&arguments, context),
         Verb::Scope(arguments) => scope::run(&arguments, context),
         Verb::Profile(arguments) => profile::run(&arguments, context),
+        Verb::Exec(arguments) => exec::run(arguments, context),
         Verb::Tap(arguments) => tap::run(&arguments, context),
         Verb::BugReport(arguments) => bug_report::run(&arguments, context),
         Verb::Version => version::run(context),

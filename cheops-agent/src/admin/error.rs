@@ -5,6 +5,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::http::Problem;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error("{0}")]
@@ -21,6 +23,9 @@ pub enum ApiError {
     Unavailable(String),
     #[error("{0}")]
     Internal(String),
+    /// As a request with this scope would get it.
+    #[error("{}", .0.detail)]
+    Scope(Problem),
 }
 
 impl ApiError {
@@ -33,6 +38,10 @@ impl ApiError {
             ApiError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             ApiError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             ApiError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            ApiError::Scope(problem) => {
+                let status = StatusCode::from_u16(problem.code.status());
+                (status.unwrap_or(StatusCode::BAD_REQUEST), problem.code.as_str())
+            }
         }
     }
 }
@@ -40,7 +49,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.parts();
-        let document = json!({
+        let mut document = json!({
             "apiVersion": super::API_VERSION,
             "type": "about:blank",
             "title": status.canonical_reason().unwrap_or_default(),
@@ -49,6 +58,14 @@ impl IntoResponse for ApiError {
             "source": "cheops",
             "code": code,
         });
+        if let ApiError::Scope(problem) = &self {
+            document["title"] = problem.code.title().into();
+            document["hint"] = problem.hint.as_deref().unwrap_or(problem.code.hint()).into();
+            if let Some((position, length)) = problem.position {
+                document["position"] = position.into();
+                document["length"] = length.into();
+            }
+        }
         (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(document)).into_response()
     }
 }

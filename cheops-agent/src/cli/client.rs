@@ -26,8 +26,9 @@ pub enum ClientError {
     Refused { detail: String },
     #[error("not found: {0}", .detail)]
     NotFound { detail: String },
+    /// `position` and length are those of the fault in a scope, in bytes.
     #[error("{0}", .detail)]
-    BadRequest { detail: String },
+    BadRequest { detail: String, position: Option<(usize, usize)>, hint: Option<String> },
     #[error("the agent answered {status}: {detail}")]
     Failed { status: u16, detail: String },
     #[error("the agent's answer can't be read: {0}")]
@@ -137,7 +138,13 @@ async fn failure(answer: Answer) -> ClientError {
     match status {
         StatusCode::FORBIDDEN => ClientError::Refused { detail },
         StatusCode::NOT_FOUND => ClientError::NotFound { detail },
-        StatusCode::BAD_REQUEST => ClientError::BadRequest { detail },
+        StatusCode::BAD_REQUEST => bad_request(detail, &problem),
         _ => ClientError::Failed { status: status.as_u16(), detail },
     }
+}
+
+fn bad_request(detail: String, problem: &Value) -> ClientError {
+    let number = |name| problem.get(name).and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
+    let position = number("position").map(|position| (position, number("length").unwrap_or_default()));
+    ClientError::BadRequest { detail, position, hint: problem.get("hint").and_then(Value::as_str).map(str::to_owned) }
 }

@@ -1,0 +1,102 @@
+//! `cheops exec [--scope EXPR] -- COMMAND…`
+
+mod arguments;
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Context, Exit};
+use crate::kernel::session::network;
+use crate::scope::{self, ScopeError, Span};
+
+/// A command that can't be found, and one that can't be started, as shells and env(1) have it.
+const NOT_FOUND: i32 = 127;
+const NOT_STARTED: i32 = 126;
+
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct Arguments {
+    /// Where the command's requests are served; without it, a --scope is taken out of the command's arguments
+    #[arg(long, value_name = "EXPR")]
+    scope: Option<OsString>,
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+const HELP: &str = "\
+Every request to a guarded endpoint that the command, or a process that it starts, makes without a scope of its own
+carries this one. The command doesn't know. With
+    alias openstack='cheops exec -- openstack'
+the scope can stand among the command's arguments, up to a --:
+    openstack server create my-vm --image debian --scope '{Nova: Berlin, Glance: Paris}'
+Without quotes only scopes without &, |, ( and ) arrive whole.
+
+The exit status is the command's own; before it runs: 2 when the scope is wrong, 5 when the agent can't be reached, 6
+when it refuses. Without a scope the command runs as it is, also without an agent.
+
+A connection whose scope can't be honoured (TLS without the endpoint's certificate, HTTP/2, CONNECT) is reset, never
+served without its scope: see cheops tap, the agent's log, and cheops_refused_total{reason=\"scope-not-honoured\"}. A
+process that moves itself to another cgroup (a login, systemd-run, a container engine) or network namespace leaves
+the session.";
+
+pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<Exit> {
+    let line = match arguments::line(arguments.scope, arguments.command) {
+        Ok(line) => line,
+        Err(error) => return Ok(refuse(&error.to_string())),
+    };
+    if let Some(text) = &line.scope {
+        if let Err(error) = scope::parse(text) {
+            return Ok(refuse(&format!("{}{}", error.render(text), advice(text))));
+        }
+        if let Some(error) = begin(text, context)? {
+            return Ok(refuse(&error.render(text)));
+        }
+    }
+    become_command(&line.command)
+}
+
+fn refuse(why: &str) -> Exit {
+    eprintln!("cheops exec: {why}\nnothing was run");
+    Exit::Usage
+}
+
+/// A shell makes two words of `{Nova:Berlin,Glance:Paris}`, without the braces.
+fn advice(text: &str) -> &'static str {
+    if text.contains(':') && !text.trim_start().starts_with('{') {
+        "\nhelp: bindings stand in braces, and the scope in quotes, since shells expand braces: '{Nova: Berlin}'"
+    } else {
+        ""
+    }
+}
+
+/// Asks the agent for a session: when it answers yes, this process is in it. Else what is wrong with the scope.
+fn begin(text: &str, context: &Context) -> anyhow::Result<Option<ScopeError>> {
+    let question = json!({ "scope": text, "network": network()? });
+    match context.client.post("/v1/sessions", &question) {
+        Ok(_) => Ok(None),
+        Err(super::ClientError::BadRequest { detail, position: Some((start, length)), hint }) => {
+            let message = hint.as_deref().and_then(|hint| detail.strip_suffix(hint)?.strip_suffix(": "));
+            let error = ScopeError::at(Span { start, end: start.saturating_add(length) }, message.unwrap_or(&detail));
+            Ok(Some(match hint {
+                Some(hint) => error.suggest(hint),
+                None => error,
+            }))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Never returns: this process becomes the command, so that terminal, signals and exit status are the command's own.
+fn become_command(command: &[OsString]) -> ! {
+    let mut words = command.iter();
+    let program = words.next().cloned().unwrap_or_default();
+    let error = Command::new(&program).args(words).exec();
+    eprintln!("cheops exec: can't run {}: {error}", program.display());
+    std::process::exit(if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_STARTED })
+}
