@@ -19,11 +19,31 @@ const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 50;
 
 /// The agent's rooms, each below those that it may import: the ground, the path of a request, what stands around it.
-const ROOMS: &[&str] = &[
-    "address", "names", "observe", "config", "metadata", // ground
-    "accept", "kernel", "http", "scope", "profile", "plan", "peer", "act", // path
-    "admin", "app", "cli", // around
+const ROOMS: &[&[&str]] = &[
+    // ground
+    &["address"],
+    &["names"],
+    &["observe"],
+    &["config"],
+    &["metadata"],
+    // path
+    &["accept"],
+    &["kernel"],
+    &["http"],
+    &["scope"],
+    &["profile"],
+    &["plan"],
+    &["peer"],
+    &["act"],
+    // around; the daemon has arguments, and a command runs the daemon's checks
+    &["admin"],
+    &["app", "cli"],
 ];
+
+/// How deep a room stands.
+fn rank(room: &str) -> Option<usize> {
+    ROOMS.iter().position(|rooms| rooms.contains(&room))
+}
 
 fn file_lengths(sources: &Sources) -> Vec<String> {
     let long = sources.rust().filter(|source| !source.is_test()).filter_map(|source| {
@@ -48,13 +68,13 @@ fn room_order(sources: &Sources) -> Vec<String> {
     for source in sources.rust().filter(|source| !source.is_test()) {
         let Some(inside) = source.path.strip_prefix("cheops-agent/src/") else { continue };
         let room = inside.split(['/', '.']).next().unwrap_or_default();
-        let Some(rank) = ROOMS.iter().position(|name| *name == room) else { continue };
+        let Some(own) = rank(room) else { continue };
         for (number, line) in source.code().filter(|(_, line)| !line.trim_start().starts_with("//")) {
             let imports = line
                 .split("crate::")
                 .skip(1)
                 .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default());
-            let below = imports.filter(|import| ROOMS.iter().position(|name| name == import) > Some(rank));
+            let below = imports.filter(|import| rank(import) > Some(own));
             wrong.extend(below.map(|import| format!("{}:{number}: {room} imports {import}", source.path)));
         }
     }
@@ -99,7 +119,7 @@ fn unsafe_code(sources: &Sources) -> Vec<String> {
             if !code.contains("unsafe {") && !code.contains("unsafe impl") && !code.contains("unsafe fn") {
                 continue;
             }
-            if !MAY.iter().any(|path| source.path.starts_with(path)) {
+            if !source.is_test() && !MAY.iter().any(|path| source.path.starts_with(path)) {
                 wrong.push(format!("{}:{}: unsafe code has no place here", source.path, index + 1));
             }
             // The reason stands within the comment above the statement, which may have begun some lines earlier.
