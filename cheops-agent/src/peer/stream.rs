@@ -2,12 +2,12 @@
 //! to the sender only when the reader has taken the bytes.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -71,6 +71,20 @@ fn poll_write(send: &mut SendStream<Bytes>, cx: &mut Context<'_>, buf: &[u8]) ->
     let size = send.capacity().min(buf.len()).min(WRITE_BYTES);
     let data = buf.get(..size).map(Bytes::copy_from_slice).unwrap_or_default();
     Poll::Ready(send.send_data(data, false).map(|()| size).map_err(io_error))
+}
+
+/// Several pieces as one: a head and the beginning of its body go in one frame.
+fn poll_write_vectored(
+    send: &mut SendStream<Bytes>,
+    cx: &mut Context<'_>,
+    bufs: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let mut whole = BytesMut::new();
+    for buf in bufs {
+        let room = WRITE_BYTES - whole.len().min(WRITE_BYTES);
+        whole.extend_from_slice(buf.get(..room).unwrap_or(buf));
+    }
+    poll_write(send, cx, &whole)
 }
 
 /// Why a stream takes no more bytes.
@@ -227,6 +241,21 @@ impl AsyncWrite for PeerStream {
         Poll::Ready(written)
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(poll_write_vectored(&mut this.send, cx, bufs));
+        this.wrote |= written.is_ok();
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -308,6 +337,21 @@ impl AsyncWrite for ServerStream {
         let written = ready!(poll_write(&mut lock(&this.send), cx, buf));
         this.wrote |= written.is_ok();
         Poll::Ready(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(poll_write_vectored(&mut lock(&this.send), cx, bufs));
+        this.wrote |= written.is_ok();
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -36,21 +36,48 @@ async fn a_client_of_another_authority_is_not_let_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_certificate_is_not_let_in() {
     let (running, _client) = pair(nothing).await;
-    // No certificate at all: TLS ends with an alert, which reaches the client as an error and the server as a count.
+    // TLS ends with an alert, which reaches the client as an error and the server as a count.
+    knock(&running, None).await;
+    running.counted(Count::HandshakeFailed, 1).await;
+}
+
+/// The server's look at what a good certificate says: the federation must be its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_another_federation_is_not_let_in() {
+    let authority = authority();
+    let (running, _client) = pair_of(&authority).await;
+    let theirs = authority.issue(&identity("other", "Berlin", "b1"), Validity::days(1)).expect("a certificate");
+    knock(&running, Some(theirs)).await;
+    running.counted(Count::WrongIdentity, 1).await;
+    assert_eq!(running.counters.get(Count::Connected), 0);
+}
+
+/// Tries to speak HTTP/2 with this certificate, and must be turned away.
+async fn knock(running: &Running, issued: Option<super::trust::Issued>) {
+    use rustls::pki_types::pem::PemObject;
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("a version")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(Anybody));
+    let mut config = match issued {
+        None => config.with_no_client_auth(),
+        Some(issued) => {
+            let chain = rustls::pki_types::CertificateDer::from_pem_slice(issued.certificate.as_bytes());
+            let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(issued.key.as_bytes());
+            config.with_client_auth_cert(vec![chain.expect("PEM")], key.expect("PEM")).expect("a pair")
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
     let tcp = TcpStream::connect(running.address).await.expect("connected");
     let name = rustls::pki_types::ServerName::IpAddress(running.address.ip().into());
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     if let Ok(mut tls) = in_time(connector.connect(name, tcp)).await {
         let _written = tls.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-        in_time(tls.read_to_end(&mut Vec::new())).await.expect_err("an alert");
+        let mut answer = Vec::new();
+        let _end = in_time(tls.read_to_end(&mut answer)).await;
+        assert!(answer.is_empty(), "HTTP/2 was spoken");
     }
-    running.counted(Count::HandshakeFailed, 1).await;
 }
 
 #[derive(Debug)]

@@ -186,3 +186,38 @@ async fn a_first_site_that_stalls_before_anything_was_sent_is_left() {
     let outcome = ask(&sites.berlin, &sites.berlin, &post("body")).await;
     assert_eq!((outcome.body(), counts(&sites)), ("body", (0, 1)));
 }
+
+/// A peer that dies, or gives up, before it has taken the request on: nothing of the request was given to it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_site_that_breaks_before_it_takes_the_request_on_is_left() {
+    struct Drops;
+    impl crate::peer::Serve for Drops {
+        async fn serve(&self, call: crate::peer::Call) {
+            drop(call);
+        }
+    }
+    let authority = Authority::new("edge", Validity::days(1)).expect("an authority");
+    let odd = PeerIdentity { federation: "edge".to_owned(), site: "Paris".into(), host: "h1".into() };
+    let sites = sites([OK, OK, Does::Echoes]).await;
+    let security = Security::Tls(trust(&authority, &odd));
+    let keepalive = Duration::from_secs(15);
+    let limits = ServerLimits { handshake: SOON, exchanges: 100, keepalive, user_timeout: keepalive };
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let server = Server::bind(any, odd, security, limits, Arc::default()).await.expect("a server");
+    let address = server.local_addr().expect("bound").to_string();
+    let running = tokio::spawn(async move { server.run(Arc::new(Drops), CancellationToken::new()).await });
+    // Berlin trusts this authority's Paris, and Nantes as before.
+    let berlin = PeerIdentity { federation: "edge".to_owned(), site: "Berlin".into(), host: "h1".into() };
+    let mut snapshot = Snapshot::clone(&sites.berlin.shared.snapshot.load());
+    let client = sites.berlin.shared.peers.as_ref().expect("peers");
+    // The link to Nantes is made first, with the certificates that Nantes knows.
+    let nantes = snapshot.sites.get("Nantes").expect("there").clone();
+    let deadline = tokio::time::Instant::now() + SOON;
+    client.hello(&nantes.name, &nantes.peers[0], deadline).await.expect("Nantes");
+    client.replace_security(Security::Tls(trust(&authority, &berlin)));
+    snapshot.sites.get_mut("Paris").expect("there").peers = vec![address];
+    sites.berlin.shared.snapshot.store(Arc::new(snapshot));
+    let outcome = ask(&sites.berlin, &sites.berlin, &post("body")).await;
+    assert_eq!((outcome.body(), counts(&sites)), ("body", (0, 1)), "{}", outcome.answer);
+    running.abort();
+}
