@@ -15,7 +15,7 @@ use super::has_apt;
 use super::packages::{self, Package};
 use crate::run;
 
-const LINKER_VERSION: &str = "0.13";
+const LINKER_VERSION: &str = "0.13.0";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Toolchain {
