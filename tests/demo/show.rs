@@ -89,7 +89,7 @@ impl Said {
             if in_head && line.is_empty() {
                 in_head = false;
                 if left_out > 0 {
-                    answer(&dim(&format!("(and {left_out} more header lines, as the application wrote them)")));
+                    answer(&dim(&format!("(and {left_out} more header lines)")));
                 }
             } else if in_head && !shown(line) {
                 left_out += 1;
