@@ -64,6 +64,7 @@ pub struct Metrics {
     pub limits: Family<LimitLabels, Counter>,
     pub bytes: Family<DirectionLabels, Counter>,
     pub peer_exchanges: Family<SiteLabels, Counter>,
+    pub taps: Gauge,
     pub taps_lost: Counter,
     pub draining: Gauge,
     pub ready: Gauge,
@@ -95,6 +96,7 @@ impl Default for Metrics {
             limits: Family::default(),
             bytes: Family::default(),
             peer_exchanges: Family::default(),
+            taps: Gauge::default(),
             taps_lost: Counter::default(),
             draining: Gauge::default(),
             ready: Gauge::default(),
@@ -122,6 +124,7 @@ impl Metrics {
         r.register("limits_hit", "Limits that something ran into", self.limits.clone());
         r.register("bytes", "Bytes of bodies and tunnels, by direction", self.bytes.clone());
         r.register("peer_exchanges", "Exchanges served for another site's agents", self.peer_exchanges.clone());
+        r.register("taps_open", "Watchers of live requests now", self.taps.clone());
         r.register("tap_events_lost", "Live requests that slow watchers missed", self.taps_lost.clone());
         r.register("draining", "1 while the agent finishes its last exchanges", self.draining.clone());
         r.register("ready", "1 while the agent is ready", self.ready.clone());

@@ -176,6 +176,7 @@ impl Observer {
     /// # Errors
     /// When an instrument can't be written as text, which is a defect.
     pub fn metrics_text(&self) -> Result<String, fmt::Error> {
+        self.metrics.taps.set(i64::try_from(self.taps.receiver_count()).unwrap_or(i64::MAX));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(
             &mut text,

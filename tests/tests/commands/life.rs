@@ -1,0 +1,157 @@
+//! Start, reload, drain.
+
+use std::time::{Duration, Instant};
+
+use cheops_tests::lab::{Federation, Offered, eventually};
+use nix::sys::signal::Signal;
+use toml::Value;
+
+use super::{NO, YES, exits, json, out, quiet};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Berlin alone, and it takes connections.
+fn taking() -> anyhow::Result<Federation> {
+    Federation::builder()
+        .sites(&["Berlin"])
+        .service(Offered::new("app", 8080))
+        .overlay("[timeouts]\ndrain = \"5s\"")
+        .start()
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: app\r\n\r\n")
+}
+
+#[test]
+fn a_reload_applies_what_it_can_and_says_what_it_cant() -> anyhow::Result<()> {
+    let mut federation = quiet()?;
+    let agent = federation.agent_mut("Berlin");
+    agent.reload(|_| {})?;
+    agent.wait_log("reload: the configuration is as it was", SOON)?;
+    agent.reload(|table| {
+        table.insert("threads".into(), Value::from(7));
+        if let Some(Value::Array(services)) = table.get_mut("services") {
+            let text = "name = \"more\"\nendpoints = { Berlin = \"http://10.77.1.1:9090\" }";
+            services.push(Value::Table(text.parse().expect("TOML")));
+        }
+    })?;
+    agent.wait_log("reload: the new configuration holds applied=services", SOON)?;
+    agent.wait_log("these keys need a restart; their old values hold restart=threads", SOON)?;
+    let services = json(agent, &["services"]);
+    assert!(
+        services["services"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "more")),
+        "{services}"
+    );
+    assert_eq!(agent.metric("cheops_reloads_total{result=\"ok\"}")?, Some(2.0));
+    Ok(())
+}
+
+#[test]
+fn a_broken_configuration_changes_nothing() -> anyhow::Result<()> {
+    let federation = quiet()?;
+    let agent = federation.agent("Berlin");
+    let broken = agent.files().directory().join("agent.d");
+    std::fs::create_dir(&broken)?;
+    std::fs::write(broken.join("99.toml"), "[timeouts]\nconnect = \"fast\"\n")?;
+    agent.signal(Signal::SIGHUP)?;
+    agent.wait_log("reload: the old configuration stays", SOON)?;
+    agent.wait_log("99.toml:2:11: error: \"connect\" must be a duration", SOON)?;
+    exits(&agent.cheops(&["status"])?, YES);
+    assert_eq!(agent.metric("cheops_reloads_total{result=\"failed\"}")?, Some(1.0));
+    Ok(())
+}
+
+#[test]
+fn a_second_agent_at_the_same_socket_is_refused_and_the_first_stays() -> anyhow::Result<()> {
+    let federation = quiet()?;
+    let agent = federation.agent("Berlin");
+    let second = agent.files().directory().join("second.toml");
+    let text = std::fs::read_to_string(agent.files().config())?
+        .replace("10.77.1.1:7117", "10.77.1.1:7217")
+        .replace("127.0.0.1:7118", "127.0.0.1:7218");
+    std::fs::write(&second, text)?;
+    let program = cheops_tests::lab::program("cheops-agent")?;
+    let output = federation.host("Berlin").run(&program.to_string_lossy(), &["--config", &second.to_string_lossy()])?;
+    exits(&output, NO);
+    assert!(
+        super::complaint(&output).contains("another agent answers at this socket"),
+        "{}",
+        super::complaint(&output)
+    );
+    exits(&agent.cheops(&["status"])?, YES);
+    Ok(())
+}
+
+#[test]
+fn a_socket_that_a_killed_agent_left_is_replaced() -> anyhow::Result<()> {
+    let mut federation = quiet()?;
+    let agent = federation.agent_mut("Berlin");
+    agent.kill9()?;
+    assert!(agent.files().socket().exists());
+    agent.launch()?;
+    agent.wait_ready(SOON)?;
+    exits(&agent.cheops(&["status"])?, YES);
+    agent.stop()?;
+    assert!(!agent.files().socket().exists(), "an orderly stop leaves no socket");
+    Ok(())
+}
+
+#[test]
+fn sigterm_lets_an_exchange_end_and_takes_no_more() -> anyhow::Result<()> {
+    let mut federation = taking()?;
+    let mut client = federation.connect("Berlin", "app")?;
+    client.send(get("/slow/1500"))?;
+    federation.service("Berlin", "app").wait_for(1, SOON)?;
+    let began = Instant::now();
+    federation.agent("Berlin").signal(Signal::SIGTERM)?;
+    let draining = eventually(SOON, || json(federation.agent("Berlin"), &["status"])["state"] == "draining");
+    assert!(draining, "the status shows the drain");
+    let status = json(federation.agent("Berlin"), &["status"]);
+    assert_eq!((&status["ready"], &status["connections"]["open"]), (&false.into(), &1.into()), "{status}");
+    assert_eq!(federation.agent("Berlin").admin("/readyz")?.status, 503);
+    assert_eq!(client.answer()?.status, 200, "the exchange ends as it would have");
+    let ended = federation.agent_mut("Berlin").wait_end(SOON)?;
+    assert!(ended.success(), "{ended}");
+    assert!(began.elapsed() < Duration::from_secs(5), "it doesn't wait for the drain's whole time");
+    assert_eq!(federation.get("Berlin", "app", "/", None)?.status, 200, "the service is reached directly");
+    Ok(())
+}
+
+#[test]
+fn the_drain_has_an_end_and_a_second_signal_means_now() -> anyhow::Result<()> {
+    for second in [false, true] {
+        let mut federation = taking()?;
+        let mut client = federation.connect("Berlin", "app")?;
+        client.send(get("/silent"))?;
+        federation.service("Berlin", "app").wait_for(1, SOON)?;
+        let began = Instant::now();
+        federation.agent("Berlin").signal(Signal::SIGTERM)?;
+        let draining = eventually(SOON, || json(federation.agent("Berlin"), &["status"])["state"] == "draining");
+        assert!(draining, "the status shows the drain");
+        if second {
+            federation.agent("Berlin").signal(Signal::SIGTERM)?;
+        }
+        assert!(federation.agent_mut("Berlin").wait_end(SOON)?.success());
+        let took = began.elapsed();
+        assert_eq!(took < Duration::from_secs(4), second, "{took:?}");
+        let expected = if second { "told again: the rest is cut" } else { "timeouts.drain is over; the rest is cut" };
+        assert!(federation.agent("Berlin").log().contains(expected));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_state_is_shown_while_connections_are_taken() -> anyhow::Result<()> {
+    let federation = taking()?;
+    let agent = federation.agent("Berlin");
+    let status = json(agent, &["status"]);
+    assert_eq!(status["capture"]["state"], "attached", "{status}");
+    assert_eq!((&status["capture"]["guarded"], &status["capture"]["probe"]), (&1.into(), &"ok".into()), "{status}");
+    let check = agent.cheops(&["check"])?;
+    exits(&check, YES);
+    assert!(out(&check).contains("ok    self-probe"), "{}", out(&check));
+    let plan = json(agent, &["explain", "GET", "http://10.77.1.1:8080/"]);
+    assert_eq!((&plan["captured"], &plan["rule"]), (&true.into(), &"10.77.1.1:8080 is a guarded endpoint".into()));
+    Ok(())
+}
