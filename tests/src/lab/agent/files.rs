@@ -50,7 +50,7 @@ impl Files {
         let cgroup = host.cgroup().to_string_lossy().into_owned();
         table.insert("intercept".into(), section([("mode", "ebpf".into()), ("cgroup", cgroup.into())]));
         table.insert("admin".into(), section([("socket", path("admin.sock"))]));
-        table.insert("log".into(), section([("level", "debug".into())]));
+        table.insert("log".into(), section([("level", "info,cheops_agent=debug".into())]));
         if let Some((authority, issued)) = settings.peer {
             let listen = host.at(PEER_PORT).to_string();
             write(directory.path(), "ca.pem", authority.certificate(), 0o644)?;
