@@ -8,8 +8,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_federation_starts_and_each_agent_can_be_asked() -> anyhow::Result<()> {
-    let app = Offered::new("app", 8080);
-    let federation = Federation::builder().service(app).overlay("intercept.mode = 'off'").start()?;
+    let federation = Federation::three()?;
     for site in ["Berlin", "Paris", "Nantes"] {
         let status = federation.agent(site).admin("/v1/status")?;
         assert_eq!(status.status, 200, "{}", status.text());
@@ -17,6 +16,7 @@ fn a_federation_starts_and_each_agent_can_be_asked() -> anyhow::Result<()> {
         let printed = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && printed.contains("Nantes"), "{output:?}");
         assert_eq!(federation.get(site, "app", "/", None)?.site().as_deref(), Some(site));
+        assert_eq!(federation.get(site, "app", "/", Some("{app: Paris}"))?.site().as_deref(), Some("Paris"));
     }
     Ok(())
 }
@@ -33,9 +33,7 @@ fn a_federation_without_agents_is_only_its_services() -> anyhow::Result<()> {
 
 #[test]
 fn an_agent_is_stopped_killed_frozen_and_restarted() -> anyhow::Result<()> {
-    let app = Offered::new("app", 8080);
-    let mut federation =
-        Federation::builder().sites(&["One"]).service(app).overlay("intercept.mode = 'off'").start()?;
+    let mut federation = Federation::builder().sites(&["One"]).service(Offered::new("app", 8080)).start()?;
     let agent = federation.agent_mut("One");
     let first = agent.pid();
     assert!(agent.stop()?.success());

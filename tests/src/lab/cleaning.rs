@@ -60,15 +60,21 @@ fn names(directory: &Path) -> impl Iterator<Item = String> {
 
 /// Kills every process in the cgroup and below, and waits until none is left.
 pub(super) fn kill(cgroup: &Path) {
-    // Frozen or stopped processes are killed too. Kernels before 5.14 have no cgroup.kill.
-    if std::fs::write(cgroup.join("cgroup.kill"), "1").is_err() {
-        for pid in processes(cgroup) {
-            _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-        }
-    }
-    if !eventually(PATIENCE, || processes(cgroup).is_empty()) {
+    if !eventually(PATIENCE, || !kill_all(cgroup)) {
         eprintln!("lab: processes {:?} in {} don't die", processes(cgroup), cgroup.display());
     }
+}
+
+/// Kills what is in the cgroup now; whether there was anything. A process that was just started may enter later.
+fn kill_all(cgroup: &Path) -> bool {
+    let processes = processes(cgroup);
+    // Frozen or stopped processes are killed too. Kernels before 5.14 have no cgroup.kill.
+    if !processes.is_empty() && std::fs::write(cgroup.join("cgroup.kill"), "1").is_err() {
+        for pid in &processes {
+            _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+    !processes.is_empty()
 }
 
 /// Process ids in the cgroup and below.
@@ -86,14 +92,17 @@ fn children(cgroup: &Path) -> impl Iterator<Item = PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.is_dir())
 }
 
-/// Removes an empty cgroup and those below.
+/// Removes a cgroup and those below, and kills what still enters them meanwhile.
 pub(super) fn remove_cgroup(cgroup: &Path) {
     for child in children(cgroup) {
         remove_cgroup(&child);
     }
-    let gone = || std::fs::remove_dir(cgroup).is_ok() || !cgroup.exists();
+    let gone = || {
+        kill_all(cgroup);
+        std::fs::remove_dir(cgroup).is_ok() || !cgroup.exists()
+    };
     if !eventually(PATIENCE, gone) {
-        eprintln!("lab: the cgroup {} can't be removed", cgroup.display());
+        eprintln!("lab: the cgroup {} can't be removed; in it are {:?}", cgroup.display(), processes(cgroup));
     }
 }
 
