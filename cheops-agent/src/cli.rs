@@ -6,9 +6,11 @@ pub mod agent;
 mod bug_report;
 pub mod check;
 pub mod client;
+mod completion;
 mod exec;
 pub mod exit;
 pub mod explain;
+mod man;
 pub mod output;
 mod profile;
 mod scope;
@@ -73,6 +75,11 @@ pub enum Verb {
     Tap(tap::Arguments),
     /// Everything that a report of a defect needs, without secrets
     BugReport(bug_report::Arguments),
+    /// Prints what makes a shell complete the command's words
+    Completion(completion::Arguments),
+    /// Writes the man pages
+    #[command(hide = true)]
+    Man(man::Arguments),
     /// This command's version, and the agent's
     Version,
 }
@@ -108,6 +115,8 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Exit> {
         Verb::Exec(arguments) => exec::run(arguments, context),
         Verb::Tap(arguments) => tap::run(&arguments, context),
         Verb::BugReport(arguments) => bug_report::run(&arguments, context),
+        Verb::Completion(arguments) => Ok(completion::run(&arguments)),
+        Verb::Man(arguments) => man::run(&arguments),
         Verb::Version => version::run(context),
     }
 }

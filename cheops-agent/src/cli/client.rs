@@ -20,8 +20,8 @@ pub struct Client {
 /// Why there is no answer, or not the wished one.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("the agent can't be reached at {}: {source}{}", .socket.display(), advice(.source))]
-    Unreachable { socket: PathBuf, source: io::Error },
+    #[error("the agent can't be reached at {}: {cause}{}", .socket.display(), advice(.cause))]
+    Unreachable { socket: PathBuf, cause: io::Error },
     #[error("refused: {0}", .detail)]
     Refused { detail: String },
     #[error("not found: {0}", .detail)]
@@ -87,7 +87,7 @@ impl Client {
     /// # Errors
     /// Everything that is not 2xx, with the detail of the problem document.
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, ClientError> {
-        let unreachable = |source| ClientError::Unreachable { socket: self.socket.clone(), source };
+        let unreachable = |cause| ClientError::Unreachable { socket: self.socket.clone(), cause };
         let stream = UnixStream::connect(&self.socket).await.map_err(unreachable)?;
         let broken = |error: hyper::Error| ClientError::Broken(error.to_string());
         let (mut sender, connection) =

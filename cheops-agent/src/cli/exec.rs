@@ -69,7 +69,7 @@ fn refuse(why: &str) -> Exit {
 /// A shell makes two words of `{Nova:Berlin,Glance:Paris}`, without the braces.
 fn advice(text: &str) -> &'static str {
     if text.contains(':') && !text.trim_start().starts_with('{') {
-        "\nhelp: bindings stand in braces, and the scope in quotes, since shells expand braces: '{Nova: Berlin}'"
+        "\nhelp: a shell takes braces around words without spaces away; put the scope in quotes"
     } else {
         ""
     }
@@ -88,7 +88,7 @@ fn begin(text: &str, context: &Context) -> anyhow::Result<Option<ScopeError>> {
                 None => error,
             }))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(anyhow::Error::from(error).context("nothing was run")),
     }
 }
 
