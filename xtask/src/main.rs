@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod demo;
+mod install;
 mod lint;
 mod run;
 mod setup;
@@ -33,6 +34,10 @@ enum Verb {
     Test(test::Options),
     /// Measure requests through the agent against requests without it.
     Bench(bench::Options),
+    /// Install the agent, the user's command, units, profiles, man pages and completions.
+    Install(install::Options),
+    /// Take everything away that `install` left behind, but for the configuration.
+    Uninstall(install::UninstallOptions),
     /// Check formatting, clippy and the rules of the house.
     Lint(lint::Options),
 }
@@ -44,6 +49,8 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run(&options),
         Verb::Bench(options) => bench::run(&options),
+        Verb::Install(options) => install::run(&options),
+        Verb::Uninstall(options) => install::uninstall(&options),
         Verb::Lint(options) => lint::run(&options),
     };
     match result {
