@@ -38,7 +38,9 @@ pub struct Interceptor {
     counters: PerCpuArray<MapData, u64>,
     guarded_full: AtomicU64,
     probes: Probes,
-    /// Where the agent listens: no service's endpoint can be there.
+    /// Where taken connections come in.
+    listening: Vec<SocketAddr>,
+    /// Everywhere that the agent listens: no service's endpoint can be there.
     own: Vec<SocketAddr>,
     ipv6: bool,
     tree: PathBuf,
@@ -73,7 +75,8 @@ impl Interceptor {
         tree.holds_this_process()?;
         let namespace = Namespace::own()?;
         let numbers = Numbers::load(&config.run_dir)?;
-        let own = own_addresses(config, listeners)?;
+        let what = "the listeners";
+        let listening = listeners.addresses().map_err(|error| KernelError::System { what, error })?;
         let (mut programs, mut maps) = load::load(sizes)?;
         let written = load::fill(&mut maps, listeners, namespace.cookie, sizes)?;
         let lease = Renewal::start(maps.lease)?;
@@ -97,7 +100,8 @@ impl Interceptor {
             counters: maps.counters,
             guarded_full: AtomicU64::new(0),
             probes: Probes::default(),
-            own,
+            own: own_addresses(config, &listening),
+            listening,
             ipv6,
             tree: tree.path,
             netns: namespace.cookie,
@@ -194,7 +198,7 @@ impl Interceptor {
             "netns": self.netns,
             "guarded": self.read().len(),
             "sessions": lock(&self.sessions).now.len(),
-            "ipv6": self.ipv6,
+            "listeners": self.listening,
         })
     }
 
@@ -250,12 +254,9 @@ fn note(notes: &SkStorage<MapData, Note>, socket: &TcpStream) -> Result<Option<N
     }
 }
 
-fn own_addresses(config: &Config, listeners: &Listeners) -> Result<Vec<SocketAddr>, KernelError> {
-    let what = "the listeners";
-    let mut own = listeners.addresses().map_err(|error| KernelError::System { what, error })?;
-    own.extend(config.peer.as_ref().map(|peer| peer.listen));
-    own.extend(config.admin.listen);
-    Ok(own.into_iter().map(canonical).collect())
+fn own_addresses(config: &Config, listening: &[SocketAddr]) -> Vec<SocketAddr> {
+    let peer = config.peer.as_ref().map(|peer| peer.listen);
+    listening.iter().copied().chain(peer).chain(config.admin.listen).map(canonical).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -61,6 +61,7 @@ enum Order {
     Taken,
     Refused,
     DumpMaps,
+    Detach,
     Preflight,
     Number(SocketAddr),
     /// Connects with the agent's mark, announcing the client, and says how that went.
@@ -91,9 +92,24 @@ impl Taker {
 
     /// Starts one on an earlier one's run directory.
     pub fn start_in(host: &Host, program: &str, sizes: Sizes, run_dir: tempfile::TempDir) -> anyhow::Result<Self> {
+        Self::launch(host, program, host.cgroup(), sizes, run_dir)
+    }
+
+    /// Starts one that catches another cgroup than its host's.
+    pub fn start_at(host: &Host, program: &str, cgroup: &Path) -> anyhow::Result<Self> {
+        Self::launch(host, program, cgroup, Sizes::default(), tempfile::tempdir()?)
+    }
+
+    fn launch(
+        host: &Host,
+        program: &str,
+        cgroup: &Path,
+        sizes: Sizes,
+        run_dir: tempfile::TempDir,
+    ) -> anyhow::Result<Self> {
         let plan = Plan {
             run_dir: run_dir.path().to_owned(),
-            cgroup: host.cgroup().to_owned(),
+            cgroup: cgroup.to_owned(),
             sizes: (sizes.guarded, sizes.pending, sizes.sessions),
         };
         let mut process = host
@@ -164,6 +180,11 @@ impl Taker {
 
     pub fn dump_maps(&mut self) -> anyhow::Result<Value> {
         self.ask(&Order::DumpMaps)
+    }
+
+    /// Takes its programs away, as an outsider would.
+    pub fn detach(&mut self) -> anyhow::Result<Vec<String>> {
+        self.ask(&Order::Detach)
     }
 
     pub fn preflight(&mut self) -> anyhow::Result<Value> {
@@ -341,6 +362,7 @@ async fn obey(
         Order::Taken => json!(*lock(&record.taken)),
         Order::Refused => json!(*lock(&record.refused)),
         Order::DumpMaps => cheops_agent::kernel::dump_maps(config)?,
+        Order::Detach => json!(cheops_agent::kernel::detach(config)?),
         Order::Preflight => json!(cheops_agent::kernel::preflight(config)),
         Order::Number(address) => json!(interceptor.endpoint(address).map(|number| number.0)),
         Order::Dial { to, client } => json!(dial(interceptor, to, client).await.map(drop)?),
