@@ -65,6 +65,48 @@ name! {
     ServiceName
 }
 
+/// Signs of scope-lang. No name can hold them.
+pub const SIGNS: &[char] = &['{', '}', '(', ')', ':', ',', '&', '%', '|', '*', '"'];
+
+/// Words of scope-lang, reserved everywhere: no name is one, or has one among its words.
+pub const RESERVED: [&str; 3] = ["otherwise", "prime", "around"];
+
+/// Why text is no site's or service's name: no scope could say it, not even within quotes (AMENDMENTS 13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameFault {
+    #[error("a name can't be empty")]
+    Empty,
+    #[error("a name can't begin or end with a space")]
+    Edge,
+    /// A sign of scope-lang or a control character, and the byte at which it stands.
+    #[error("a name can't hold {}", shown(*.1))]
+    Sign(usize, char),
+    #[error("\"{0}\" is reserved and can't be part of a name")]
+    Reserved(&'static str),
+}
+
+/// A character as it is named in messages.
+pub fn shown(c: char) -> String {
+    if c.is_control() { format!("U+{:04X}", u32::from(c)) } else { format!("\"{c}\"") }
+}
+
+/// Whether a scope can say this name.
+pub fn check(name: &str) -> Result<(), NameFault> {
+    if let Some((at, c)) = name.char_indices().find(|(_, c)| SIGNS.contains(c) || c.is_control()) {
+        return Err(NameFault::Sign(at, c));
+    }
+    if name.is_empty() {
+        return Err(NameFault::Empty);
+    }
+    if name.trim() != name {
+        return Err(NameFault::Edge);
+    }
+    match RESERVED.into_iter().find(|word| name.split(' ').any(|part| part == *word)) {
+        Some(word) => Err(NameFault::Reserved(word)),
+        None => Ok(()),
+    }
+}
+
 /// No word is compared beyond this length, in bytes: the search must stay cheap whatever was written.
 const LONGEST_GUESS: usize = 64;
 

@@ -340,6 +340,21 @@ fn a_later_directory_wins_and_rest_is_always_there() {
     assert!(error.to_string().contains("b.toml:2:1: error: unknown key \"kind\": did you mean \"kinds\"?"), "{error}");
 }
 
+#[test]
+fn a_service_names_a_profile_that_is_there() {
+    let text = |profile: &str| {
+        format!(
+            "site = \"A\"\nprofile-dirs = []\n[[services]]\nname = \"S\"\nprofile = \"{profile}\"\nendpoints = {{ A = \"http://127.0.0.1:1\" }}\n"
+        )
+    };
+    let config = |profile: &str| cheops_agent::config::from_text(&text(profile)).expect("valid").config;
+    assert!(Profiles::for_config(&config("rest")).is_ok());
+    let error = Profiles::for_config(&config("rets")).expect_err("none of this name").to_string();
+    assert!(error.contains("no profile \"rets\", which the service S names: did you mean \"rest\"?"), "{error}");
+    let error = Profiles::for_config(&config("openshift")).expect_err("none of this name").to_string();
+    assert!(error.contains("; there are: rest"), "{error}");
+}
+
 /// A profile of the size of a whole cloud's: 400 kinds, each with two ways to write its paths.
 fn large() -> Profile {
     let kinds = (0..400).map(|n| {

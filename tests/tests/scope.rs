@@ -267,7 +267,7 @@ const INVALID: &[(&str, usize, &str)] = &[
     ("{A: \"\"}", 5, "a name can't be empty"),
     ("{A: \" B\"}", 5, "can't begin or end with a space"),
     ("{A: \"B \"}", 5, "can't begin or end with a space"),
-    ("{A: \"B & C\",}", 7, "a quoted name can't hold \"&\""),
+    ("{A: \"B & C\",}", 7, "a name can't hold \"&\""),
     ("{A: \"B{\"}", 6, "can't hold \"{\""),
     ("{A: \"B\tC\"}", 6, "can't hold U+0009"),
     ("{A: \"B\u{85}C\"}", 6, "can't hold U+0085"),

@@ -142,7 +142,7 @@ async fn exchanged(
     let range = target::path_range(request.target());
     let path = range.and_then(|range| request.target().get(range)).unwrap_or_default();
     (seen.method, seen.path) = (request.method().to_owned(), path.to_owned());
-    if request.method() != "CONNECT" && request.target() != "*" && target::behind(path, &endpoint.prefix).is_none() {
+    if request.method() != "CONNECT" && request.target() != "*" && !target::fits(path, &endpoint.prefix) {
         let detail = format!("the path is outside of {}", endpoint.prefix);
         return Err(Refusal::not_sent(Code::UnmatchedTarget, detail));
     }

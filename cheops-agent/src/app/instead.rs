@@ -53,7 +53,7 @@ fn check_config(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         eprintln!("{warning}\n");
     }
-    Profiles::load(&loaded.config.profile_dirs)?;
+    Profiles::for_config(&loaded.config)?;
     let files: Vec<String> = loaded.files.iter().map(|file| file.display().to_string()).collect();
     print(&format!("valid: {}", files.join(", ")))
 }
@@ -70,7 +70,7 @@ fn check(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn explain(arguments: &Arguments, words: &[String]) -> anyhow::Result<ExitCode> {
     let config = load(arguments)?;
-    let profiles = Profiles::load(&config.profile_dirs)?;
+    let profiles = Profiles::for_config(&config)?;
     let (Some(method), Some(url)) = (words.first(), words.get(1)) else { anyhow::bail!("METHOD and URL are needed") };
     let question = Question { method: method.clone(), url: url.clone(), scope: words.get(2).cloned() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -32,7 +32,7 @@ async fn apply(started: &Started, level: &Level, level_is_fixed: bool) -> anyhow
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let profiles = Profiles::load(&loaded.config.profile_dirs)?;
+    let profiles = Profiles::for_config(&loaded.config)?;
     let (next, changes) = config::reload::reload(&agent.config(), loaded.config);
     if let (Some(ends), Some(peer)) = (&started.peers, &next.peer) {
         ends.renew(&next, peer)?;

@@ -51,7 +51,7 @@ pub struct Started {
 pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<Started> {
     let config = loaded.config;
     let observer = Observer::new();
-    let profiles = Profiles::load(&config.profile_dirs).context("profiles")?;
+    let profiles = Profiles::for_config(&config).context("profiles")?;
     let mut names = Names::default();
     names.refresh(&config).await;
     let snapshot = build(&config, &names);

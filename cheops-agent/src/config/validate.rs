@@ -39,9 +39,6 @@ pub fn validate(raw: &Raw, findings: &mut Findings) {
     }
 }
 
-/// Words of scope-lang that no site or service may be called (AMENDMENTS 13).
-const RESERVED: &[&str] = &["otherwise", "prime", "around"];
-
 /// Longest name of a site or service, in bytes.
 const NAME_BYTES: usize = 128;
 
@@ -58,22 +55,10 @@ fn names(raw: &Raw, findings: &mut Findings) {
 
 /// A name that a scope can say, quoted or not.
 fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() {
-        return Err("it is empty".into());
-    }
     if name.len() > NAME_BYTES {
         return Err(format!("it is longer than {NAME_BYTES} bytes"));
     }
-    if name.trim() != name {
-        return Err("it begins or ends with a space".into());
-    }
-    if let Some(odd) = name.chars().find(|c| c.is_control() || "{}(),:&%|*\"".contains(*c)) {
-        return Err(format!("scopes use {odd:?} as a sign"));
-    }
-    match RESERVED.iter().find(|word| word.eq_ignore_ascii_case(name)) {
-        Some(word) => Err(format!("scopes use the word \"{word}\"")),
-        None => Ok(()),
-    }
+    crate::names::check(name).map_err(|fault| fault.to_string())
 }
 
 /// The host's name and the federation stand in the certificate's URI (AMENDMENTS 20).

@@ -45,6 +45,11 @@ pub fn behind<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/') || prefix.is_empty())
 }
 
+/// Whether a path lies behind an endpoint's prefix in every reading of it: what a peer sends must not climb out.
+pub fn fits(path: &str, prefix: &str) -> bool {
+    behind(path, prefix).is_some() && behind(&normal(path), prefix).is_some()
+}
+
 /// The endpoint at `orig` that a target addresses: the one with the longest prefix.
 pub fn addressed<'a>(known: &'a Snapshot, orig: OrigDst, target: &str) -> Result<Addressed<'a>, TargetError> {
     let range = path_range(target).ok_or(TargetError::NoPath)?;

@@ -443,6 +443,22 @@ fn prefixes_match_raw_at_segment_boundaries_and_only_in_one_reading() {
 }
 
 #[test]
+fn a_peers_path_stays_behind_the_prefix_in_every_reading() {
+    for (path, prefix, fits) in [
+        ("/image/a", "/image", true),
+        ("/image", "/image", true),
+        ("/image//a/../b", "/image", true),
+        ("/image/../volume", "/image", false),
+        ("/image/%2e%2e/volume", "/image", false),
+        ("/image/..", "/image", false),
+        ("/images", "/image", false),
+        ("/a/../../b", "", true),
+    ] {
+        assert_eq!(target::fits(path, prefix), fits, "{path} {prefix}");
+    }
+}
+
+#[test]
 fn the_profile_sees_the_path_behind_the_prefix() {
     let fixture = Fixture::new();
     let plan = plan(by_header(&fixture, "10.0.0.1:90", "GET", "/image/v2/images/7?x=1", "{Glance: Paris}"));

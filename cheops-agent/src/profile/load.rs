@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Place, Severity, Source, did_you_mean};
 
 use super::check;
@@ -76,6 +77,25 @@ impl Profiles {
             Some(default) if findings.is_empty() => Ok(Self { by_name, default }),
             _ => Err(ProfileError { findings }),
         }
+    }
+
+    /// [`load`](Self::load) from the configured directories, for the configured services.
+    ///
+    /// # Errors
+    /// Also when a service names a profile that isn't there.
+    pub fn for_config(config: &Config) -> Result<Self, ProfileError> {
+        let profiles = Self::load(&config.profile_dirs)?;
+        let missing = config.services.iter().filter(|service| profiles.get(&service.profile).is_none());
+        let findings: Vec<Diagnostic> = missing
+            .map(|service| {
+                let (name, near) = (&service.profile, did_you_mean(&service.profile, profiles.names()));
+                let known = profiles.names().collect::<Vec<_>>().join(", ");
+                let near = if near.is_empty() { format!("; there are: {known}") } else { near };
+                let message = format!("there is no profile \"{name}\", which the service {} names{near}", service.name);
+                Diagnostic { severity: Severity::Error, message, place: None }
+            })
+            .collect();
+        if findings.is_empty() { Ok(profiles) } else { Err(ProfileError { findings }) }
     }
 
     /// A profile by its name.

@@ -6,7 +6,9 @@
 
 use serde::de::IgnoredAny;
 
-use super::lexer::{self, Letters, SIGNS, Token};
+use crate::names::{RESERVED, SIGNS};
+
+use super::lexer::{self, Letters, Token};
 use super::parser::Parser;
 use super::{Expr, Item, Name, Scope, ScopeError, Span};
 
@@ -58,7 +60,7 @@ impl Text {
     fn name(&self) -> Option<Result<Name, ScopeError>> {
         let text = self.text.trim();
         let start = self.text.len() - self.text.trim_start().len();
-        let words = || text.split(' ').any(|word| lexer::RESERVED.contains(&word));
+        let words = || text.split(' ').any(|word| RESERVED.contains(&word));
         if text.is_empty() || text.contains(SIGNS) || words() {
             return None;
         }

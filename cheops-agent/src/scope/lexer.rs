@@ -1,12 +1,8 @@
 //! Text into tokens. A name is words joined by single spaces; a reserved word is never part of one.
 
+use crate::names::{self, NameFault, shown};
+
 use super::{ScopeError, Span};
-
-/// Signs with a meaning. A quoted name can't hold them.
-pub(super) const SIGNS: &[char] = &['{', '}', '(', ')', ':', ',', '&', '%', '|', '*', '"'];
-
-/// Words with a meaning: reserved everywhere, also within quotes.
-pub(super) const RESERVED: [&str; 3] = ["otherwise", "prime", "around"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
@@ -163,29 +159,15 @@ fn reserved(word: &str) -> Option<Token> {
     }
 }
 
-fn shown(c: char) -> String {
-    if c.is_control() { format!("U+{:04X}", u32::from(c)) } else { format!("\"{c}\"") }
-}
-
 /// What a quoted name may be; `start` is where its first byte stands.
 pub(super) fn check_name(name: &str, start: usize) -> Result<(), ScopeError> {
-    let whole = Span { start, end: start + name.len() };
-    for (at, c) in name.char_indices() {
-        if SIGNS.contains(&c) || c.is_control() {
-            let span = Span { start: start + at, end: start + at + c.len_utf8() };
-            return Err(ScopeError::at(span, format!("a quoted name can't hold {}", shown(c))));
-        }
-    }
-    if name.is_empty() {
-        return Err(ScopeError::at(whole, "a name can't be empty"));
-    }
-    if name.starts_with(char::is_whitespace) || name.ends_with(char::is_whitespace) {
-        return Err(ScopeError::at(whole, "a name can't begin or end with a space"));
-    }
-    match name.split(' ').find(|word| RESERVED.contains(word)) {
-        Some(word) => Err(ScopeError::at(whole, format!("\"{word}\" is reserved and can't be part of a name"))),
-        None => Ok(()),
-    }
+    names::check(name).map_err(|fault| {
+        let span = match fault {
+            NameFault::Sign(at, c) => Span { start: start + at, end: start + at + c.len_utf8() },
+            _ => Span { start, end: start + name.len() },
+        };
+        ScopeError::at(span, fault.to_string())
+    })
 }
 
 /// Whether a name can stand without quotes.

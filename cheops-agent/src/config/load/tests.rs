@@ -99,9 +99,9 @@ fn rules_between_values() {
     };
     for (text, expected) in [
         (service("endpoints = { Q = \"http://a:1\" }"), "5:0"),
-        ("site = \"around\"".into(), "scopes use the word \"around\""),
-        ("site = \"a&b\"".into(), "scopes use '&' as a sign"),
-        ("site = \"\"".into(), "it is empty"),
+        ("site = \"around\"".into(), "\"around\" is reserved"),
+        ("site = \"a&b\"".into(), "a name can't hold \"&\""),
+        ("site = \"\"".into(), "a name can't be empty"),
         ("site = \"B\"\nhost = \"a/b\"".into(), "only letters, digits"),
         ("site = \"B\"\n[scope]\nheader = \"Host\"".into(), "means something else in HTTP"),
         ("site = \"B\"\n[scope]\nheader = \"a b\"".into(), "is not a header's name"),
