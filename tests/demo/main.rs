@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod interrupt;
 mod kinto;
 mod scenes;
 mod show;
@@ -11,9 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Context;
 use clap::Parser;
-use nix::sys::signal::{SigSet, Signal};
 
 /// Three sites on this machine, a real application at each, and what a scope does.
 #[derive(Parser)]
@@ -38,15 +37,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let begin = Instant::now();
-    if arguments.keep {
-        // Every thread leaves these to the one that waits for them at the end.
-        let mut signals = SigSet::empty();
-        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().for_each(|signal| signals.add(signal));
-        signals.thread_block().context("can't block signals")?;
-    }
+    interrupt::watch()?;
     let mut stage = stage::Stage::build(&arguments.kinto)?;
     let played = scenes::play(&mut stage);
-    if played.is_err() {
+    if played.is_err() && interrupt::check().is_ok() {
         stage.print_logs();
     }
     played?;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use cheops_tests::lab::{Host, eventually};
 
+use crate::interrupt;
+
 /// A place where commands are typed: a host, and what the shell there knows.
 pub struct Shell {
     pub host: Host,
@@ -39,6 +41,7 @@ impl Shell {
     pub fn shows(&self, line: &str, check: impl FnOnce(&Said) -> bool) -> anyhow::Result<Said> {
         typed(self.host.name(), line);
         let said = self.quietly(line)?;
+        interrupt::check()?;
         said.print();
         if !check(&said) {
             bail!("that is not the answer it should be (exit code {}): {line}", said.code);
@@ -49,7 +52,7 @@ impl Shell {
     /// Waits, without showing it, until a line's output fits.
     pub fn until(&self, what: &str, line: &str, fits: impl Fn(&Said) -> bool) -> anyhow::Result<()> {
         let mut last = String::new();
-        let good = || match self.quietly(line) {
+        let mut good = || match self.quietly(line) {
             Ok(said) if fits(&said) => true,
             Ok(said) => {
                 last = format!("{}{}", said.out, said.error);
@@ -60,7 +63,9 @@ impl Shell {
                 false
             }
         };
-        if !eventually(Duration::from_secs(30), good) {
+        let fitted = eventually(Duration::from_secs(30), || interrupt::check().is_err() || good());
+        interrupt::check()?;
+        if !fitted {
             bail!("{what}: not within 30 s; {line} says: {last}");
         }
         Ok(())

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cheops_tests::lab::{Agent, Federation, Host, Offered, World};
-use nix::sys::signal::{SigSet, Signal};
 use tempfile::TempDir;
 
+use crate::interrupt;
 use crate::kinto;
 use crate::show::{Shell, note};
 
@@ -81,9 +81,7 @@ impl Stage {
         }
         println!("and try there: curl -i -H 'X-Scope: {{Kinto: Paris}}' $API; cheops status (not on the laptop)");
         println!("End it by Ctrl-C here, or by: kill {}", std::process::id());
-        let mut signals = SigSet::empty();
-        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().for_each(|signal| signals.add(signal));
-        signals.wait().context("can't wait for a signal")?;
+        interrupt::wait();
         println!("\nTaken down.");
         Ok(())
     }

@@ -11,6 +11,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "no test is ignored, nothing is left to do", check: leftovers },
     Rule { name: "modules are foo.rs, not foo/mod.rs", check: no_mod_rs },
     Rule { name: "documents name verbs that exist", check: verbs },
+    Rule { name: "nothing is said of one machine or of registries", check: only_the_project },
     Rule { name: "the README has at most 200 lines", check: readme },
     Rule { name: "the shipped agent.toml has every key", check: every_key },
 ];
@@ -180,6 +181,22 @@ fn verbs(sources: &Sources) -> Vec<String> {
 fn verb(line: &str) -> Option<String> {
     let (name, rest) = line.trim().split_once('(')?;
     (!name.contains("::") && rest.contains("::") && rest.ends_with("),")).then(|| name.to_lowercase())
+}
+
+/// Paths of a machine that it was written on, and hosts that packages come from.
+fn only_the_project(sources: &Sources) -> Vec<String> {
+    const ELSEWHERE: &[&str] =
+        &["/work/", "/tmp/j/", "/home/", "/root/", "index.crates.io", "static.crates.io", "pypi.org"];
+    let mut wrong = Vec::new();
+    for source in sources.0.iter().filter(|source| !source.path.starts_with("xtask/src/lint")) {
+        for (index, line) in source.text.lines().enumerate() {
+            // `network/` is no path of a machine's.
+            let begins = |at: usize| !line.get(..at).is_some_and(|before| before.ends_with(char::is_alphanumeric));
+            let found = ELSEWHERE.iter().filter(|word| line.find(*word).is_some_and(begins));
+            wrong.extend(found.map(|word| format!("{}:{}: {word}", source.path, index + 1)));
+        }
+    }
+    wrong
 }
 
 fn readme(sources: &Sources) -> Vec<String> {
