@@ -61,10 +61,9 @@ fn line(rest: &[u8]) -> Sniffed {
     let names_http = memmem::find(&line.to_ascii_uppercase(), b" HTTP/").is_some();
     let binary = line.iter().any(|byte| byte.is_ascii_control() && !matches!(byte, b'\r' | b'\t'));
     match end {
-        _ if binary => Sniffed::Other,
         _ if names_http => Sniffed::Http1,
-        None => Sniffed::Undecided,
-        Some(_) => Sniffed::Other,
+        None if !binary => Sniffed::Undecided,
+        _ => Sniffed::Other,
     }
 }
 
@@ -111,7 +110,7 @@ mod tests {
             (b"A \x00", Sniffed::Other),
             (b" GET /", Sniffed::Other),
             (b"G@T / HTTP/1.1\r\n", Sniffed::Http1),
-            (b"G@T / \x01 HTTP/1.1\r\n", Sniffed::Other),
+            (b"PURGE /\x01 HTTP/1.1\r\n", Sniffed::Http1),
         ] {
             assert_eq!(sniff(bytes), expected, "{:?}", String::from_utf8_lossy(bytes));
         }

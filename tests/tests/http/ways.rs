@@ -1,0 +1,152 @@
+//! The ways from a client to a service: straight, or through an agent.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use cheops_agent::accept::{Listeners, OriginError, Origins, Taken};
+use cheops_agent::act::{Shared, door};
+use cheops_agent::address::{ClientAddr, OrigDst};
+use cheops_agent::metadata::Snapshot;
+use cheops_agent::observe::Observer;
+use cheops_agent::profile::Profiles;
+use cheops_tests::lab::{Federation, Host, Offered};
+use tokio_util::task::TaskTracker;
+
+/// A way from a client to a service.
+pub trait Way {
+    /// A new connection: the client's end and the service's.
+    fn open(&self) -> anyhow::Result<(TcpStream, TcpStream)>;
+
+    /// Connections that went through an agent until now.
+    fn taken(&self) -> anyhow::Result<u64>;
+}
+
+/// Straight, over loopback.
+pub struct Direct {
+    service: TcpListener,
+}
+
+impl Direct {
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self { service: TcpListener::bind("127.0.0.1:0")? })
+    }
+}
+
+impl Way for Direct {
+    fn open(&self) -> anyhow::Result<(TcpStream, TcpStream)> {
+        let client = TcpStream::connect(self.service.local_addr()?)?;
+        Ok((client, self.service.accept()?.0))
+    }
+
+    fn taken(&self) -> anyhow::Result<u64> {
+        Ok(0)
+    }
+}
+
+/// Through the agent's data path in this process, without kernel programs.
+pub struct InProcess {
+    service: TcpListener,
+    door: SocketAddr,
+    shared: Arc<Shared>,
+    /// Ends with the way.
+    _runtime: tokio::runtime::Runtime,
+}
+
+/// Every connection was going to one service.
+struct To(SocketAddr);
+
+impl Origins for To {
+    fn taken(&self, connection: &tokio::net::TcpStream) -> Result<Taken, OriginError> {
+        let client = ClientAddr::new(connection.peer_addr()?);
+        Ok(Taken { orig: OrigDst::new(self.0), client, session: None })
+    }
+
+    fn announce(&self, _socket: BorrowedFd<'_>, _client: ClientAddr) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl InProcess {
+    pub fn new() -> anyhow::Result<Self> {
+        let service = TcpListener::bind("127.0.0.1:0")?;
+        let config = cheops_agent::config::load::from_text("site = \"Berlin\"")?.config;
+        let origins = Arc::new(To(service.local_addr()?));
+        let shared =
+            Arc::new(Shared::new(config, Snapshot::default(), Profiles::built_in()?, origins, Observer::new()));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let listeners = runtime.block_on(async { Listeners::open() })?;
+        let door = listeners.addresses()?.into_iter().find(SocketAddr::is_ipv4).context("no IPv4")?;
+        runtime.spawn(door::run(listeners, Arc::clone(&shared), TaskTracker::new()));
+        Ok(Self { service, door, shared, _runtime: runtime })
+    }
+}
+
+impl Way for InProcess {
+    fn open(&self) -> anyhow::Result<(TcpStream, TcpStream)> {
+        let client = TcpStream::connect(self.door)?;
+        Ok((client, self.service.accept()?.0))
+    }
+
+    fn taken(&self) -> anyhow::Result<u64> {
+        Ok(self.shared.observer.connections_taken())
+    }
+}
+
+/// Through a real agent whose kernel programs take the connection, at the site that the service is at.
+pub struct Lab {
+    federation: Federation,
+    service: TcpListener,
+    client: Host,
+    address: SocketAddr,
+}
+
+/// Where the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// At the service's own host: its connections are taken where they leave.
+    Here,
+    /// At another host without an agent: its connections are taken where they arrive.
+    Elsewhere,
+}
+
+impl Lab {
+    pub fn new(from: From) -> anyhow::Result<Self> {
+        let listening = Mutex::new(None);
+        let builder = Federation::builder().sites(&["Berlin"]).service(Offered::new("app", 8080).unserved());
+        let listen = |host: &Host| {
+            let listener = host.listen(host.at(8080))?;
+            *listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+            Ok(())
+        };
+        let federation = builder.prepare(listen).start()?;
+        let berlin = federation.host("Berlin").clone();
+        let client = match from {
+            From::Here => berlin.clone(),
+            From::Elsewhere => federation.world().site("Nantes")?,
+        };
+        let address = berlin.at(8080);
+        let service = listening.lock().unwrap_or_else(PoisonError::into_inner).take().context("nobody listens")?;
+        Ok(Self { federation, service, client, address })
+    }
+}
+
+impl Way for Lab {
+    fn open(&self) -> anyhow::Result<(TcpStream, TcpStream)> {
+        let client = self.client.connect(self.address)?.into_stream();
+        let local = client.local_addr()?;
+        loop {
+            // What else comes is the agent's, which looks whether the service is there.
+            let (service, peer) = self.service.accept()?;
+            if peer == local {
+                return Ok((client, service));
+            }
+        }
+    }
+
+    fn taken(&self) -> anyhow::Result<u64> {
+        let taken = self.federation.agent("Berlin").metric("cheops_connections_taken_total")?;
+        Ok(taken.context("no such metric")? as u64)
+    }
+}
