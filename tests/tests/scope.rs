@@ -718,6 +718,20 @@ proptest! {
         judged(&parts.concat())?;
     }
 
+    /// Whatever else is in a query, exactly the scope leaves it.
+    #[test]
+    fn a_cut_query_is_the_query_without_its_scope(
+        before in prop::collection::vec("[a-z]{0,3}(=[a-z0-9%+]{0,4})?", 0..4),
+        after in prop::collection::vec("[a-z]{0,3}(=[a-z0-9%+]{0,4})?", 0..4),
+    ) {
+        let with = [before.clone(), vec!["scope={A:B}".to_owned()], after.clone()].concat().join("&");
+        let rest = [before, after].concat();
+        let left = if rest.is_empty() { "/x".to_owned() } else { format!("/x?{}", rest.join("&")) };
+        let (scope, _, head) = found(&format!("/x?{with}"), "", true).expect("valid").expect("there");
+        prop_assert_eq!(scope.to_string(), "{A: B}");
+        prop_assert_eq!(head, format!("GET {left} HTTP/1.1\r\nHost: a\r\nZ: 1\r\n\r\n"));
+    }
+
     #[test]
     fn any_bytes_are_parsed_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         let _refused = scope::parse_bytes(&bytes).is_err();
@@ -725,6 +739,9 @@ proptest! {
 }
 
 fn judged(text: &str) -> Result<(), TestCaseError> {
+    if let Ok(completed) = scope::Completed::parse(text) {
+        prop_assert_eq!(scope::Completed::parse(&completed.to_string()), Ok(completed));
+    }
     match scope::parse(text) {
         Ok(parsed) => prop_assert_eq!(scope::parse(&parsed.to_string()), Ok(parsed)),
         Err(error) => {
