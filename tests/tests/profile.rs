@@ -341,6 +341,28 @@ fn a_later_directory_wins_and_rest_is_always_there() {
 }
 
 #[test]
+fn the_example_in_the_shipped_file_is_a_profile() {
+    let shipped = include_str!("../../cheops-agent/profiles/rest.toml");
+    let example: Vec<&str> = shipped.lines().filter_map(|line| line.strip_prefix("#: ")).collect();
+    let example = profile(&format!("version = 1\n{}", example.join("\n")));
+    let matched = example.matching(Some("compute"), "POST", "/v2.1/servers/7/action");
+    assert_eq!((matched.kind, matched.op), (Some("server"), OpKind::Once));
+    assert_eq!(example.capacity(Some("server")).len(), 2);
+    // every key of the format is shown
+    for key in include_str!("../../cheops-agent/src/profile/model.rs").lines() {
+        let Some((name, _)) = key.trim().strip_prefix("pub ").and_then(|field| field.split_once(':')) else { continue };
+        let key = name.replace('_', "-");
+        if key.contains(' ') {
+            continue;
+        }
+        assert!(
+            shipped.contains(&format!("{key} =")) || shipped.contains(&format!("{key}]")),
+            "{key} isn't in rest.toml"
+        );
+    }
+}
+
+#[test]
 fn a_service_names_a_profile_that_is_there() {
     let text = |profile: &str| {
         format!(
