@@ -121,6 +121,11 @@ impl Connection {
 
     fn refuse(&self, reason: Refused) -> Close {
         self.shared.observer.refused(reason);
+        if let (Refused::ScopeNotHonoured, Some(session)) = (reason, self.taken.session) {
+            // Its command has replaced `cheops exec`: this is where its user finds out why.
+            tracing::warn!(session = session.0, to = %self.taken.orig, client = %self.taken.client,
+                "a connection of an exec session can't carry its scope, and is reset");
+        }
         Close::Reset
     }
 }

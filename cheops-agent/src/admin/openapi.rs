@@ -32,7 +32,10 @@ pub async fn get() -> Json<Value> {
                 "default": { "description": "A problem document", "content": { "application/problem+json": {} } },
             },
         });
-        paths.insert((*path).to_owned(), json!({ *method: operation }));
+        let methods = paths.entry(*path).or_insert_with(|| json!({}));
+        if let Value::Object(methods) = methods {
+            methods.insert((*method).to_owned(), operation);
+        }
     }
     Json(json!({
         "apiVersion": super::API_VERSION,

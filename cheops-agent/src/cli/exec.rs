@@ -41,7 +41,7 @@ The exit status is the command's own; before it runs: 2 when the scope is wrong,
 when it refuses. Without a scope the command runs as it is, also without an agent.
 
 A connection whose scope can't be honoured (TLS without the endpoint's certificate, HTTP/2, CONNECT) is reset, never
-served without its scope: see cheops tap, the agent's log, and cheops_refused_total{reason=\"scope-not-honoured\"}. A
+served without its scope: see the agent's log, and cheops_connections_refused_total{reason=\"scope-not-honoured\"}. A
 process that moves itself to another cgroup (a login, systemd-run, a container engine) or network namespace leaves
 the session.";
 

@@ -3,6 +3,7 @@
 pub(super) mod files;
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,13 @@ pub struct Agent {
     notifications: UnixDatagram,
     process: Option<Child>,
     quiet: bool,
+    /// Whether it sees the accounts of its own files.
+    accounts: bool,
 }
+
+/// Lets the program see `passwd` and `group` of the directory `$0` as the system's.
+const ACCOUNTS: &str = r#"mount --make-rprivate / && mount --bind "$0/group" /etc/group &&
+    mount --bind "$0/passwd" /etc/passwd && exec "$@""#;
 
 impl Agent {
     /// Starts the agent with these files, and waits until it is ready.
@@ -53,7 +60,7 @@ impl Agent {
     pub fn prepare(host: &Host, files: Files) -> anyhow::Result<Self> {
         let path = files.directory().join("notify.sock");
         let notifications = UnixDatagram::bind(&path).with_context(|| format!("can't bind {}", path.display()))?;
-        Ok(Self { host: host.clone(), files, notifications, process: None, quiet: false })
+        Ok(Self { host: host.clone(), files, notifications, process: None, quiet: false, accounts: false })
     }
 
     /// Starts the process without waiting for it to be ready.
@@ -63,7 +70,13 @@ impl Agent {
         }
         self.drain_notifications()?;
         let log = File::options().create(true).append(true).open(self.log_path())?;
-        let mut command = self.host.command(agent_program()?);
+        let mut command = if self.accounts {
+            let mut command = self.host.command("unshare");
+            command.args(["--mount", "sh", "-c", ACCOUNTS]).arg(self.files.directory()).arg(agent_program()?);
+            command
+        } else {
+            self.host.command(agent_program()?)
+        };
         command
             .arg("--config")
             .arg(self.files.config())
@@ -103,6 +116,17 @@ impl Agent {
         self.notifications.set_nonblocking(true)?;
         while self.notifications.recv(&mut [0; 4096]).is_ok() {}
         Ok(self.notifications.set_nonblocking(false)?)
+    }
+
+    /// From the next start on the agent sees these users and groups (passwd(5), group(5)) instead of this machine's,
+    /// and others may use its files.
+    pub fn with_accounts(&mut self, users: &str, groups: &str) -> anyhow::Result<()> {
+        let directory = self.files.directory();
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755))?;
+        std::fs::write(directory.join("passwd"), users)?;
+        std::fs::write(directory.join("group"), groups)?;
+        self.accounts = true;
+        Ok(())
     }
 
     /// The host that it runs at.

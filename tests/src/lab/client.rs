@@ -223,7 +223,10 @@ pub enum End {
 
 impl Answer {
     /// The last answer that curl printed: interim ones and those before a redirect come first.
-    pub(super) fn last_of(mut printed: &[u8]) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When it printed none.
+    pub fn last_of(mut printed: &[u8]) -> anyhow::Result<Self> {
         loop {
             let end = printed.windows(4).position(|window| window == b"\r\n\r\n");
             let Some(end) = end else { bail!("no answer: {}", show(printed)) };
