@@ -49,21 +49,24 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.parts();
+        let scope = match &self {
+            ApiError::Scope(problem) => Some(problem),
+            _ => None,
+        };
         let mut document = json!({
             "apiVersion": super::API_VERSION,
             "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or_default(),
+            "title": scope.map_or(status.canonical_reason().unwrap_or_default(), |problem| problem.code.title()),
             "status": status.as_u16(),
             "detail": self.to_string(),
             "source": "cheops",
             "code": code,
         });
-        if let ApiError::Scope(problem) = &self {
-            document["title"] = problem.code.title().into();
-            document["hint"] = problem.hint.as_deref().unwrap_or(problem.code.hint()).into();
+        if let (Some(problem), Some(document)) = (scope, document.as_object_mut()) {
+            document.insert("hint".into(), problem.hint.as_deref().unwrap_or(problem.code.hint()).into());
             if let Some((position, length)) = problem.position {
-                document["position"] = position.into();
-                document["length"] = length.into();
+                document.insert("position".into(), position.into());
+                document.insert("length".into(), length.into());
             }
         }
         (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(document)).into_response()

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::capture::Capture;
-use crate::admin::Agent;
+use crate::admin::{Agent, Phase};
 use crate::metadata::{build, guards, names};
 
 /// How soon an alias that didn't accept is dialled again; doubled up to [`names::EVERY`].
@@ -57,8 +57,12 @@ impl Knowledge {
     pub fn guard(&self) {
         let snapshot = self.agent.snapshot();
         let mut known = self.agent.known();
+        // Asked under the lock under which the stop lets everything go.
+        if matches!(self.capture, Capture::Off) || self.agent.life.phase() != Phase::Running {
+            return;
+        }
         let wanted = guards(&snapshot, &known.aliases);
-        if matches!(self.capture, Capture::Off) || known.guarded == wanted {
+        if known.guarded == wanted {
             return;
         }
         match self.capture.guard(&wanted) {

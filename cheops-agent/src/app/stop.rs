@@ -17,10 +17,13 @@ pub async fn stop(mut started: Started, mut signals: Signals) {
     tracing::info!(connections = agent.observer.connections_open(), "stops");
     notify::stopping(drain + LAST);
     agent.life.drain(deadline);
-    if let Err(error) = started.capture.guard(&[]) {
-        tracing::warn!(%error, "can't let the guarded endpoints go; they go with the process");
+    {
+        let mut known = agent.known();
+        known.guarded.clear();
+        if let Err(error) = started.capture.guard(&[]) {
+            tracing::warn!(%error, "can't let the guarded endpoints go; they go with the process");
+        }
     }
-    agent.known().guarded.clear();
     agent.shared.drain.cancel();
     started.peer_stop.cancel();
     started.connections.close();

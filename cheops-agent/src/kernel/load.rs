@@ -159,7 +159,7 @@ where
 
 /// The version stands in a read-only section of its own, that is a map of one word.
 fn same_abi(ebpf: &Ebpf) -> Result<(), KernelError> {
-    let programs = ebpf.map(".rodata.abi").and_then(|map| read_word(map));
+    let programs = ebpf.map(".rodata.abi").and_then(read_word);
     if programs == Some(ABI_VERSION) {
         return Ok(());
     }

@@ -111,6 +111,7 @@ fn sigterm_lets_an_exchange_end_and_takes_no_more() -> anyhow::Result<()> {
     assert_eq!((&status["ready"], &status["connections"]["open"]), (&false.into(), &1.into()), "{status}");
     assert_eq!(federation.agent("Berlin").admin("/readyz")?.status, 503);
     assert_eq!(client.answer()?.status, 200, "the exchange ends as it would have");
+    drop(client);
     let ended = federation.agent_mut("Berlin").wait_end(SOON)?;
     assert!(ended.success(), "{ended}");
     assert!(began.elapsed() < Duration::from_secs(5), "it doesn't wait for the drain's whole time");

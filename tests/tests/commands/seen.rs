@@ -100,6 +100,7 @@ fn scoped_requests_are_logged_and_all_are_counted() -> anyhow::Result<()> {
     let wrong = federation.get("Berlin", "app", "/typo", Some("{app: Pariss}"))?;
     assert_eq!(wrong.status, 400);
     agent.wait_log("path=/far", Duration::from_secs(5))?;
+    agent.wait_log("path=/typo", Duration::from_secs(5))?;
     let log = agent.log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("cheops::access")).collect();
     let far = lines.iter().find(|line| line.contains("path=/far")).copied().unwrap_or_default();

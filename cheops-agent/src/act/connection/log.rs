@@ -14,7 +14,11 @@ use crate::plan::{Plan, target};
 pub(super) struct Log<'a> {
     head: Option<&'a RequestHead>,
     service: Option<ServiceName>,
+    /// The site whose endpoint is addressed.
+    addressed: Option<SiteName>,
     plan: Option<&'a Plan>,
+    /// Whether it carries a scope, be it one that can't be honoured.
+    scoped: bool,
     sites: &'a [SiteName],
     began: Instant,
     id: OnceCell<String>,
@@ -24,9 +28,11 @@ impl<'a> Log<'a> {
     pub(super) fn new(connection: &Connection, head: &'a RequestHead) -> Self {
         let snapshot = connection.shared.snapshot.load();
         let service = target::addressed(&snapshot, connection.taken.orig, head.target());
+        let found = service.ok();
         Self {
             head: Some(head),
-            service: service.ok().map(|found| found.service.name.clone()),
+            service: found.as_ref().map(|found| found.service.name.clone()),
+            addressed: found.map(|found| found.site.clone()),
             ..Self::unreadable(connection)
         }
     }
@@ -35,7 +41,16 @@ impl<'a> Log<'a> {
     pub(super) fn unreadable(connection: &Connection) -> Self {
         let snapshot = connection.shared.snapshot.load();
         let service = snapshot.at(connection.taken.orig.get()).next().map(|found| found.service.name.clone());
-        Self { head: None, service, plan: None, sites: &[], began: Instant::now(), id: OnceCell::new() }
+        Self {
+            head: None,
+            service,
+            addressed: None,
+            plan: None,
+            scoped: false,
+            sites: &[],
+            began: Instant::now(),
+            id: OnceCell::new(),
+        }
     }
 
     /// The request's id; made when it is first asked for, as most requests need none.
@@ -43,9 +58,15 @@ impl<'a> Log<'a> {
         self.id.get_or_init(request_id)
     }
 
+    /// It carries a scope that can't be honoured.
+    pub(super) fn with_scope(self) -> Self {
+        Self { scoped: true, ..self }
+    }
+
     /// A scope decided about it.
     pub(super) fn planned(&mut self, plan: &'a Plan) {
         self.plan = Some(plan);
+        self.scoped = true;
         self.service = Some(plan.service.clone());
     }
 
@@ -81,8 +102,8 @@ impl<'a> Log<'a> {
     ) {
         let took = self.began.elapsed();
         let service = self.service.as_ref().map_or("-", ServiceName::as_str);
-        let scoped = self.plan.is_some();
-        let finished = observe::Finished { service, scoped, plan, status, code, bytes_in, bytes_out, took };
+        let finished =
+            observe::Finished { service, scoped: self.scoped, plan, status, code, bytes_in, bytes_out, took };
         connection.shared.observer.finished(finished, || RequestEvent {
             id: self.id().to_owned(),
             client: connection.taken.client.to_string(),
@@ -92,12 +113,20 @@ impl<'a> Log<'a> {
             path: self.head.map_or("-", |head| without_query(head.target())).to_owned(),
             scope: self.plan.and_then(|plan| plan.scope.as_ref()).map(|scope| scope.normal.clone()),
             plan,
-            sites: self.sites.iter().map(SiteName::to_string).collect(),
+            sites: self.sites(plan).map(SiteName::to_string).collect(),
             status,
             code,
             bytes: bytes_out,
             took,
         });
+    }
+}
+
+impl Log<'_> {
+    /// The sites that were tried: of an unscoped request, the addressed one.
+    fn sites(&self, plan: &str) -> impl Iterator<Item = &SiteName> {
+        let direct = self.addressed.iter().filter(move |_| plan == "direct" && self.sites.is_empty());
+        self.sites.iter().chain(direct)
     }
 }
 

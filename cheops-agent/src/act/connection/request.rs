@@ -26,7 +26,7 @@ impl Connection {
             Decision::Unscoped => self.direct(head, log).await,
             // Boxed: a connection that never sees a scope doesn't carry the room for one.
             Decision::Scoped { plan, head: cut } => Box::pin(self.scoped(head, &plan, cut, log)).await,
-            Decision::Refused(problem) => self.refuse_request(head, &problem, !has_body(head), log).await,
+            Decision::Refused(problem) => self.refuse_request(head, &problem, !has_body(head), log.with_scope()).await,
         }
     }
 
