@@ -30,12 +30,7 @@ pub(super) fn answer(
     let line = request.line();
     let method = line.split(' ').next().unwrap_or_default();
     let path = path(request);
-    let words: Vec<&str> = path.split('/').filter(|word| !word.is_empty()).collect();
-    let known = words.iter().rposition(|word| WORDS.contains(word));
-    let (word, arguments) = match known {
-        Some(at) => (words.get(at).copied().unwrap_or_default(), words.get(at + 1..).unwrap_or_default()),
-        None => ("", [].as_slice()),
-    };
+    let (word, arguments) = known(&path);
     let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let writer = Writer { stream, site, head_only: method == "HEAD" };
     let says = format!("{site}\n");
@@ -73,6 +68,18 @@ pub(super) fn answer(
     }
     Ok(!request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
         && !line.ends_with("HTTP/1.0"))
+}
+
+/// The last known word of a path, and what follows it.
+fn known(path: &str) -> (&str, Vec<&str>) {
+    let mut words: Vec<&str> = path.split('/').filter(|word| !word.is_empty()).collect();
+    match words.iter().rposition(|word| WORDS.contains(word)) {
+        Some(at) => {
+            let arguments = words.split_off(at + 1);
+            (words.pop().unwrap_or_default(), arguments)
+        }
+        None => ("", Vec::new()),
+    }
 }
 
 impl Writer<'_> {
