@@ -1,5 +1,8 @@
 //! The lab does what tests believe that it does.
 
+#[path = "lab/agents.rs"]
+mod agents;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -56,6 +56,7 @@ const SUITES: &[Suite] = &[
     on_lab!("http", "framing, byte-exact forwarding, streams, bad input"),
     on_lab!("sharing", "a scoped request is served by another site"),
     on_lab!("otherwise", "A || B: never both"),
+    on_lab!("faults", "cuts, loss, dead and frozen agents: what users see"),
     on_lab!("exec", "the scope of a process tree"),
     on_lab!("commands", "cheops, cheops-agent, their answers and exit codes"),
 ];
