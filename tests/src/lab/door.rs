@@ -20,7 +20,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 #[derive(Serialize, Deserialize)]
 enum Order {
     Connect { from: Option<SocketAddr>, to: SocketAddr, within: Duration },
-    Listen { at: SocketAddr, transparent: bool },
+    Listen { at: SocketAddr },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,8 +52,8 @@ impl Door {
         self.ask(&Order::Connect { from, to, within }).map(TcpStream::from)
     }
 
-    pub(super) fn listen(&self, at: SocketAddr, transparent: bool) -> std::io::Result<TcpListener> {
-        self.ask(&Order::Listen { at, transparent }).map(TcpListener::from)
+    pub(super) fn listen(&self, at: SocketAddr) -> std::io::Result<TcpListener> {
+        self.ask(&Order::Listen { at }).map(TcpListener::from)
     }
 
     fn ask(&self, order: &Order) -> std::io::Result<OwnedFd> {
@@ -115,14 +115,11 @@ fn obey(order: &Order) -> std::io::Result<OwnedFd> {
             socket.connect_timeout(&to.into(), within)?;
             Ok(socket.into())
         }
-        Order::Listen { at, transparent } => {
+        Order::Listen { at } => {
             let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
             socket.set_reuse_address(true)?;
             if at.is_ipv6() {
                 socket.set_only_v6(true)?;
-            }
-            if transparent {
-                socket.set_ip_transparent_v4(true)?;
             }
             socket.bind(&at.into())?;
             socket.listen(1024)?;

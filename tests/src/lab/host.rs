@@ -180,7 +180,7 @@ impl Host {
 
     /// A listener at this host, made by a process in its namespace and cgroup.
     pub fn listen(&self, at: SocketAddr) -> anyhow::Result<TcpListener> {
-        self.0.door()?.listen(at, false).with_context(|| format!("can't listen at {at} of {}", self.0.name))
+        self.0.door()?.listen(at).with_context(|| format!("can't listen at {at} of {}", self.0.name))
     }
 }
 
