@@ -20,8 +20,11 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     setup::ensure(&[Need::Build, Need::Bench])?;
     build::ebpf()?;
-    build::programs(true)?;
-    let mut bench = run::command(build::program("cheops-bench", true));
+    build::lab()?;
+    build::agent(true)?;
+    let mut bench = run::command(build::program("cheops-bench", false));
+    // Only the agent is measured, so only the agent is optimised.
+    bench.env("CHEOPS_AGENT_BIN", build::program("cheops-agent", true));
     bench.args(["--rounds", &options.rounds.to_string(), "--seconds", &options.seconds.to_string()]);
     bench.arg("--out").arg(run::root().join("target/bench"));
     run::succeed(&mut bench)

@@ -22,7 +22,7 @@ pub fn run(options: &Options) -> Result<()> {
     setup::ensure(&[Need::Build])?;
     ebpf()?;
     if !options.ebpf {
-        programs(options.release)?;
+        agent(options.release)?;
     }
     Ok(())
 }
@@ -34,13 +34,20 @@ pub fn ebpf() -> Result<()> {
     run::succeed(&mut cargo)
 }
 
-/// The agent, the user's command, and the programs of the lab, the demo and the bench.
-pub fn programs(release: bool) -> Result<()> {
+/// The agent and the user's command.
+pub fn agent(release: bool) -> Result<()> {
     let mut cargo = run::cargo();
-    cargo.args(["build", "--package", "cheops-agent", "--package", "cheops-tests", "--bins", "--locked"]);
+    cargo.args(["build", "--package", "cheops-agent", "--bins", "--locked"]);
     if release {
         cargo.arg("--release");
     }
+    run::succeed(&mut cargo)
+}
+
+/// The agent, the user's command, and the programs of the lab, the demo and the bench, none of them optimised.
+pub fn lab() -> Result<()> {
+    let mut cargo = run::cargo();
+    cargo.args(["build", "--package", "cheops-agent", "--package", "cheops-tests", "--bins", "--locked"]);
     run::succeed(&mut cargo)
 }
 

@@ -17,7 +17,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     setup::ensure(&[Need::Build, Need::Demo])?;
     build::ebpf()?;
-    build::programs(false)?;
+    build::lab()?;
     let mut demo = run::command(build::program("cheops-demo", false));
     demo.arg("--kinto").arg(python::kinto());
     if options.keep {

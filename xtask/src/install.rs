@@ -39,7 +39,7 @@ pub fn run(options: &Options) -> Result<()> {
         setup::ensure(&[Need::Build])?;
         println!("▸ building");
         build::ebpf()?;
-        build::programs(true)?;
+        build::agent(true)?;
     }
     let made = tempfile::tempdir().context("can't make a directory for man pages and completions")?;
     let files = files::all(!options.debug, made.path())?;

@@ -71,7 +71,7 @@ pub fn run(options: &Options) -> Result<()> {
     let begin = Instant::now();
     println!("▸ building");
     build::ebpf()?;
-    build::programs(false)?;
+    build::lab()?;
     let mut total = Counts::default();
     for suite in suites {
         println!("▸ {}: {}", suite.name, suite.about);
