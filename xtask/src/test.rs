@@ -58,6 +58,7 @@ const SUITES: &[Suite] = &[
     on_lab!("otherwise", "A || B: never both"),
     on_lab!("faults", "cuts, loss, dead and frozen agents: what users see"),
     on_lab!("exec", "the scope of a process tree"),
+    on_lab!("systemd", "units under a real systemd: start, crash, reload, stop"),
     on_lab!("commands", "cheops, cheops-agent, their answers and exit codes"),
 ];
 
@@ -201,7 +202,17 @@ impl std::fmt::Display for Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::Counts;
+    use super::{Counts, SUITES};
+
+    #[test]
+    fn every_suite_is_run() {
+        let folder = crate::run::root().join("tests/tests");
+        let files = std::fs::read_dir(folder).expect("the suites").flatten().map(|entry| entry.path());
+        for file in files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
+            let name = file.file_stem().and_then(|name| name.to_str()).expect("a name");
+            assert!(SUITES.iter().any(|suite| suite.name == name), "{name} is in no list");
+        }
+    }
 
     #[test]
     fn result_lines_are_counted() {
