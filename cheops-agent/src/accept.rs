@@ -2,6 +2,7 @@
 
 pub mod listeners;
 pub mod origin;
+pub mod owner;
 
 pub use listeners::Listeners;
 pub use origin::{OriginError, Origins, SessionId, Taken};

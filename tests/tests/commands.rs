@@ -21,6 +21,7 @@ use serde_json::Value;
 const YES: i32 = 0;
 const NO: i32 = 1;
 const USAGE: i32 = 2;
+const PARTIAL: i32 = 4;
 const UNREACHABLE: i32 = 5;
 const REFUSED: i32 = 6;
 

@@ -29,6 +29,8 @@ pub struct Agent {
     pub peers: Option<Peers>,
     /// Of `cheops exec`; absent when nothing is taken.
     pub sessions: Option<Arc<Sessions>>,
+    /// What is loaded into the kernel, and where it is attached.
+    pub kernel_facts: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Checks that need the kernel's room; run at each question.
     pub kernel_checks: Box<dyn Fn() -> Vec<Check> + Send + Sync>,
     /// Ends answers that would never end by themselves.

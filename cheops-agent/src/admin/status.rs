@@ -44,6 +44,8 @@ struct Capture {
     probe: &'static str,
     probe_age_seconds: Option<f64>,
     trouble: Option<String>,
+    /// What is loaded, and where it is attached.
+    kernel: serde_json::Value,
 }
 
 #[derive(Serialize)]
@@ -121,5 +123,6 @@ fn capture(agent: &Agent, mode: InterceptMode) -> Capture {
         },
         probe_age_seconds: probe.map(|probe| probe.at.elapsed().as_secs_f64()),
         trouble,
+        kernel: (agent.kernel_facts)(),
     }
 }

@@ -39,6 +39,14 @@ impl Capture {
         }
     }
 
+    /// What is loaded and where it is attached.
+    pub fn facts(&self) -> serde_json::Value {
+        match self {
+            Capture::Off => serde_json::Value::Null,
+            Capture::Ebpf(interceptor) => interceptor.facts(),
+        }
+    }
+
     /// Original destinations.
     pub fn origins(&self) -> Arc<dyn Origins> {
         match self {

@@ -82,6 +82,10 @@ pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<
         life,
         peers: ends.as_ref().map(|ends| ends.shown.clone()),
         sessions,
+        kernel_facts: {
+            let capture = capture.clone();
+            Box::new(move || capture.facts())
+        },
         kernel_checks: Box::new(move || kernel::preflight(&config)),
         stop: CancellationToken::new(),
     });

@@ -1,6 +1,7 @@
 //! Who may ask what: the unix socket by its caller, the TCP listener by method and Host.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -19,8 +20,7 @@ struct Elsewhere {
 }
 
 impl Elsewhere {
-    fn start() -> anyhow::Result<Self> {
-        let mut federation = quiet()?;
+    fn start(mut federation: Federation) -> anyhow::Result<Self> {
         federation.agent_mut("Berlin").stop()?;
         let agent = federation.agent("Berlin");
         let directory = agent.files().directory();
@@ -48,16 +48,22 @@ impl Elsewhere {
 
     /// `cheops` as a user with these groups.
     fn as_user(&self, user: u32, groups: &str, arguments: &[&str]) -> anyhow::Result<Output> {
-        let agent = self.federation.agent("Berlin");
-        let mut command = Command::new("setpriv");
+        let mut command = self.command(user, groups, &program("cheops")?);
+        command.arg("--socket").arg(self.federation.agent("Berlin").files().socket());
+        command.args(arguments).stdin(Stdio::null()).output().context("can't run setpriv: install util-linux")
+    }
+
+    /// A program at Berlin's host, as a user with these groups.
+    fn command(&self, user: u32, groups: &str, program: &Path) -> Command {
+        let mut command = self.federation.host("Berlin").command("setpriv");
         command.args([&format!("--reuid={user}"), &format!("--regid={user}")]);
         if groups.is_empty() {
             command.arg("--clear-groups");
         } else {
             command.arg(format!("--groups={groups}"));
         }
-        command.arg("--").arg(program("cheops")?).arg("--socket").arg(agent.files().socket());
-        command.args(arguments).stdin(Stdio::null()).output().context("can't run setpriv: install util-linux")
+        command.arg("--").arg(program);
+        command
     }
 }
 
@@ -70,7 +76,7 @@ impl Drop for Elsewhere {
 
 #[test]
 fn users_admins_and_strangers() -> anyhow::Result<()> {
-    let elsewhere = Elsewhere::start()?;
+    let elsewhere = Elsewhere::start(quiet()?)?;
     let socket = elsewhere.federation.agent("Berlin").files().socket();
     let metadata = std::fs::metadata(&socket)?;
     assert_eq!(metadata.permissions().mode() & 0o777, 0o660);
@@ -85,6 +91,8 @@ fn users_admins_and_strangers() -> anyhow::Result<()> {
     assert!(complaint(&output).contains("uid 6001 is not in the group cheops-admin"), "{}", complaint(&output));
     exits(&elsewhere.as_user(6002, "5000,5001", &["check"])?, YES);
 
+    exits(&elsewhere.as_user(6001, "5000", &["bug-report", "--file", "-"])?, super::PARTIAL);
+
     let stranger = elsewhere.as_user(6003, "", &["status"])?;
     exits(&stranger, UNREACHABLE);
     assert!(complaint(&stranger).contains("join the group cheops"), "{}", complaint(&stranger));
@@ -93,6 +101,27 @@ fn users_admins_and_strangers() -> anyhow::Result<()> {
     let stranger = elsewhere.as_user(6003, "", &["status"])?;
     exits(&stranger, REFUSED);
     assert!(complaint(&stranger).contains("uid 6003 is not in the group cheops"), "{}", complaint(&stranger));
+    Ok(())
+}
+
+#[test]
+fn a_user_taps_its_own_requests_only() -> anyhow::Result<()> {
+    let elsewhere = Elsewhere::start(super::life::taking()?)?;
+    let agent = elsewhere.federation.agent("Berlin");
+    let mut tap = elsewhere.command(6001, "5000", &program("cheops")?);
+    let tap =
+        tap.arg("--socket").arg(agent.files().socket()).args(["tap", "-n", "1"]).stdout(Stdio::piped()).spawn()?;
+    let open = || agent.metric("cheops_taps_open").ok().flatten() == Some(1.0);
+    assert!(eventually(Duration::from_secs(10), open), "the tap doesn't open");
+    let url = |path: &str| format!("http://{}{path}", elsewhere.federation.address("Berlin", "app"));
+    for (user, path) in [(6002, "/of-another"), (6001, "/of-anna")] {
+        let mut curl = elsewhere.command(user, "", Path::new("curl"));
+        exits(&curl.args(["-s", "-o", "/dev/null", &url(path)]).output()?, YES);
+    }
+    assert_eq!(elsewhere.federation.get("Berlin", "app", "/of-root", None)?.status, 200);
+    let output = tap.wait_with_output()?;
+    exits(&output, YES);
+    assert!(out(&output).contains(" app GET /of-anna "), "{}", out(&output));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{NO, UNREACHABLE, USAGE, YES, complaint, exits, json, out, quiet};
+use super::{NO, PARTIAL, UNREACHABLE, USAGE, YES, complaint, exits, json, out, quiet};
 
 #[test]
 fn verbs_answer_in_every_format() -> anyhow::Result<()> {
@@ -156,7 +156,7 @@ fn a_bug_report_has_everything_but_secrets() -> anyhow::Result<()> {
     }
     federation.agent_mut("Berlin").stop()?;
     let output = federation.agent("Berlin").cheops(&["bug-report", "--file", "-"])?;
-    exits(&output, 4);
+    exits(&output, PARTIAL);
     assert!(out(&output).contains("not to be had"), "{}", out(&output));
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::{NO, YES, exits, json, out, quiet};
 const SOON: Duration = Duration::from_secs(10);
 
 /// Berlin alone, and it takes connections.
-fn taking() -> anyhow::Result<Federation> {
+pub fn taking() -> anyhow::Result<Federation> {
     Federation::builder()
         .sites(&["Berlin"])
         .service(Offered::new("app", 8080))

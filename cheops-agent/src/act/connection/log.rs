@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::time::Instant;
 
 use super::Connection;
+use crate::accept;
 use crate::act::exchange::Finished;
 use crate::http::{Problem, RequestHead};
 use crate::names::{ServiceName, SiteName};
@@ -107,7 +108,7 @@ impl<'a> Log<'a> {
         connection.shared.observer.finished(finished, || RequestEvent {
             id: self.id().to_owned(),
             client: connection.taken.client.to_string(),
-            uid: None,
+            uid: owner(connection),
             service: service.to_owned(),
             method: self.head.map_or("-", |head| head.method()).to_owned(),
             path: self.head.map_or("-", |head| without_query(head.target())).to_owned(),
@@ -128,6 +129,14 @@ impl Log<'_> {
         let direct = self.addressed.iter().filter(move |_| plan == "direct" && self.sites.is_empty());
         self.sites.iter().chain(direct)
     }
+}
+
+/// Whose process the client is, for a watcher who may only see its own; nobody else asks.
+fn owner(connection: &Connection) -> Option<u32> {
+    if !connection.shared.observer.tapped() {
+        return None;
+    }
+    accept::owner::uid(&connection.client.stream).ok().flatten()
 }
 
 /// A query may hold secrets, and so may the user information of an absolute target.
