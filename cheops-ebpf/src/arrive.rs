@@ -3,11 +3,11 @@
 
 use aya_ebpf::bindings::sk_action::{SK_DROP, SK_PASS};
 use aya_ebpf::programs::SkLookupContext;
-use cheops_ebpf_common::{Count, GUARD_OWN, GUARD_REFUSE, LISTENER_V4, LISTENER_V6, is_steered, mapped};
+use cheops_ebpf_common::{Count, GUARD_OWN, GUARD_REFUSE, Ip, LISTENER_V4, LISTENER_V6, is_steered, mapped};
 
 use crate::count::count;
 use crate::maps::{LISTENERS, guarded, own_settings, taking};
-use crate::{AF_INET, AF_INET6, IPPROTO_TCP, address6, exempt};
+use crate::{AF_INET, AF_INET6, IPPROTO_TCP, exempt, words};
 
 /// The verdict: SK_PASS, with or without the agent's listener chosen, or SK_DROP.
 #[inline(always)]
@@ -29,8 +29,9 @@ pub fn arrive(ctx: &SkLookupContext) -> u32 {
         }
         AF_INET6 => {
             // SAFETY: as above.
-            let (local, remote) = unsafe { ((*ctx.lookup).local_ip6, (*ctx.lookup).remote_ip6) };
-            take(ctx, LISTENER_V6, address6(local), address6(remote), port as u16)
+            let (local, remote) =
+                unsafe { (words(&raw const (*ctx.lookup).local_ip6), words(&raw const (*ctx.lookup).remote_ip6)) };
+            take(ctx, LISTENER_V6, local, remote, port as u16)
         }
         _ => SK_PASS,
     }
@@ -48,7 +49,7 @@ fn steer(ctx: &SkLookupContext) -> u32 {
 }
 
 #[inline(always)]
-fn take(ctx: &SkLookupContext, listener: u32, local: [u8; 16], remote: [u8; 16], port: u16) -> u32 {
+fn take(ctx: &SkLookupContext, listener: u32, local: Ip, remote: Ip, port: u16) -> u32 {
     if exempt::by_address(&local, &remote) {
         return SK_PASS;
     }

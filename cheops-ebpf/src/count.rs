@@ -1,4 +1,4 @@
-//! Counting.
+//! Counting, and logging of what should never happen.
 
 use cheops_ebpf_common::Count;
 
@@ -12,3 +12,13 @@ pub fn count(what: Count) {
         unsafe { *counter += 1 };
     }
 }
+
+/// Logs, in builds with the feature `log`. Others only count: a program that logs loads only with CAP_PERFMON, which an
+/// agent on a real host does without.
+macro_rules! log {
+    ($ctx:expr, $text:literal) => {
+        #[cfg(feature = "log")]
+        aya_log_ebpf::warn!($ctx, $text);
+    };
+}
+pub(crate) use log;

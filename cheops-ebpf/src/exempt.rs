@@ -1,7 +1,9 @@
 //! Connections of the agent itself, which no program may take.
 
 use aya_ebpf::bindings::bpf_sock;
-use cheops_ebpf_common::AGENT_MARK;
+use cheops_ebpf_common::{AGENT_MARK, Ip, ipv4_of};
+
+use crate::LOOPBACK6;
 
 /// For programs that see the opening socket: the agent marks its own.
 #[inline(always)]
@@ -13,24 +15,21 @@ pub fn by_mark(socket: *mut bpf_sock) -> bool {
 /// For `arrive`, which sees neither mark nor process: a connection of this host to itself belongs to `leave` or to the
 /// agent. Its ends are the same address, or its source is a loopback address.
 #[inline(always)]
-pub fn by_address(local: &[u8; 16], remote: &[u8; 16]) -> bool {
+pub fn by_address(local: &Ip, remote: &Ip) -> bool {
     same(local, remote) || is_loopback(remote)
 }
 
 /// 127.0.0.0/8 or ::1.
 #[inline(always)]
-pub fn is_loopback(address: &[u8; 16]) -> bool {
-    let (high, low) = halves(address);
-    high == 0 && (low == 1 || low >> 24 == 0x0000_ffff_7f)
+pub fn is_loopback(ip: &Ip) -> bool {
+    match ipv4_of(ip) {
+        Some(ipv4) => ipv4 >> 24 == 127,
+        None => same(ip, &LOOPBACK6),
+    }
 }
 
+/// Word by word: comparing whole arrays is a call.
 #[inline(always)]
-pub fn same(a: &[u8; 16], b: &[u8; 16]) -> bool {
-    halves(a) == halves(b)
-}
-
-#[inline(always)]
-fn halves(address: &[u8; 16]) -> (u64, u64) {
-    let whole = u128::from_be_bytes(*address);
-    ((whole >> 64) as u64, whole as u64)
+pub fn same(a: &Ip, b: &Ip) -> bool {
+    a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3]
 }

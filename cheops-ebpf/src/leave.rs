@@ -8,17 +8,19 @@ use aya_ebpf::bindings::bpf_sock;
 use aya_ebpf::helpers::generated::bpf_setsockopt;
 use aya_ebpf::programs::SockAddrContext;
 use cheops_ebpf_common::{
-    Count, GUARD_REFUSE, GuardValue, LISTENER_V4, LISTENER_V6, Loopback, NOTE_ANNOUNCED, NOTE_LEFT, Note, Settings,
-    is_steered, mapped,
+    Count, GUARD_REFUSE, GuardValue, Ip, LISTENER_V4, LISTENER_V6, Loopback, NOTE_ANNOUNCED, NOTE_LEFT, Note, Settings,
+    ipv4_of, is_steered, mapped,
 };
 
 use crate::count::count;
-use crate::{IPPROTO_TCP, SOCK_STREAM, address6, exempt, ipv4_of, maps, words};
+use crate::{IPPROTO_TCP, LOOPBACK6, SOCK_STREAM, exempt, maps, words};
 
 /// The verdicts of `connect4` and `connect6`: go on, or EPERM.
 pub const GO_ON: i32 = 1;
 pub const REFUSE: i32 = 0;
 
+/// 127.0.0.1, where a connection to 0.0.0.0 goes.
+const LOOPBACK4: u32 = 0x7f00_0001;
 /// The interface number of `lo`, the same in every network namespace.
 const LO: u32 = 1;
 const SOL_SOCKET: i32 = 1;
@@ -27,7 +29,7 @@ const SO_BINDTOIFINDEX: i32 = 62;
 /// A destination, and how it is written back.
 #[derive(Clone, Copy)]
 struct Destination {
-    address: [u8; 16],
+    address: Ip,
     port: u16,
     /// Whether the socket is an IPv6 one.
     v6_socket: bool,
@@ -39,7 +41,7 @@ pub fn connect4(ctx: &SockAddrContext) -> i32 {
     // SAFETY: the context's fields may be read.
     let (address, port) = unsafe { ((*ctx.sock_addr).user_ip4, (*ctx.sock_addr).user_port) };
     let address = match u32::from_be(address) {
-        0 => 0x7f00_0001,
+        0 => LOOPBACK4,
         address => address,
     };
     connect(ctx, Destination { address: mapped(address), port: u16::from_be(port as u16), v6_socket: false })
@@ -50,12 +52,13 @@ pub fn connect4(ctx: &SockAddrContext) -> i32 {
 pub fn connect6(ctx: &SockAddrContext) -> i32 {
     // SAFETY: the context's fields may be read.
     let (address, port) = unsafe { (words(&raw const (*ctx.sock_addr).user_ip6), (*ctx.sock_addr).user_port) };
-    let mut address = address6(address);
-    if u128::from_be_bytes(address) == 0 {
-        address = 1_u128.to_be_bytes();
+    let address = if exempt::same(&address, &[0; 4]) {
+        LOOPBACK6
     } else if ipv4_of(&address) == Some(0) {
-        address = mapped(0x7f00_0001);
-    }
+        mapped(LOOPBACK4)
+    } else {
+        address
+    };
     connect(ctx, Destination { address, port: u16::from_be(port as u16), v6_socket: true })
 }
 
@@ -182,22 +185,16 @@ fn redirect6(ctx: &SockAddrContext, settings: &Settings, socket: *mut bpf_sock, 
         count(Count::LeaveFull);
         return REFUSE;
     }
-    let note = Note {
-        address: to.address,
-        kind: NOTE_LEFT,
-        number: by.number,
-        port: to.port,
-        session: by.session,
-        zero: [0; 4],
-    };
+    let note =
+        Note { address: to.address, kind: NOTE_LEFT, number: by.number, port: to.port, session: by.session, zero: 0 };
     if !maps::keep(socket, &note) {
         count(Count::NoMemory);
         return REFUSE;
     }
     // SAFETY: these fields may be written, each by its own 32-bit store.
     unsafe {
-        write6(ctx, 1_u128.to_be_bytes());
-        (&raw mut (*ctx.sock_addr).user_port).write_volatile(u32::from(settings.port6.to_be()));
+        write6(ctx, LOOPBACK6);
+        (&raw mut (*ctx.sock_addr).user_port).write_volatile(u32::from((settings.port6 as u16).to_be()));
     }
     count(Count::LeaveTakenV6);
     GO_ON
@@ -208,8 +205,8 @@ fn redirect6(ctx: &SockAddrContext, settings: &Settings, socket: *mut bpf_sock, 
 /// # Safety
 /// The program must be one that may write it.
 #[inline(always)]
-pub unsafe fn write6(ctx: &SockAddrContext, address: [u8; 16]) {
-    let [a, b, c, d] = words_of(address);
+pub unsafe fn write6(ctx: &SockAddrContext, address: Ip) {
+    let [a, b, c, d] = address;
     // SAFETY: the caller vouches. Plain stores could be merged into a wider one, which the verifier refuses.
     unsafe {
         let to = (&raw mut (*ctx.sock_addr).user_ip6).cast::<u32>();
@@ -218,14 +215,4 @@ pub unsafe fn write6(ctx: &SockAddrContext, address: [u8; 16]) {
         to.add(2).write_volatile(c);
         to.add(3).write_volatile(d);
     }
-}
-
-#[inline(always)]
-fn words_of(a: [u8; 16]) -> [u32; 4] {
-    [
-        u32::from_ne_bytes([a[0], a[1], a[2], a[3]]),
-        u32::from_ne_bytes([a[4], a[5], a[6], a[7]]),
-        u32::from_ne_bytes([a[8], a[9], a[10], a[11]]),
-        u32::from_ne_bytes([a[12], a[13], a[14], a[15]]),
-    ]
 }

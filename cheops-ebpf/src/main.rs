@@ -17,11 +17,15 @@ mod sockops;
 
 use aya_ebpf::macros::{cgroup_sock_addr, sk_lookup, sock_ops};
 use aya_ebpf::programs::{SkLookupContext, SockAddrContext, SockOpsContext};
+use cheops_ebpf_common::Ip;
 
 pub(crate) const AF_INET: u32 = 2;
 pub(crate) const AF_INET6: u32 = 10;
 pub(crate) const SOCK_STREAM: u32 = 1;
 pub(crate) const IPPROTO_TCP: u32 = 6;
+
+/// `::1`.
+pub(crate) const LOOPBACK6: Ip = [0, 0, 0, 1_u32.to_be()];
 
 /// The ABI that this object was built with; the agent reads it before it attaches anything.
 #[unsafe(no_mangle)]
@@ -73,31 +77,17 @@ pub fn cheops_sockops(ctx: SockOpsContext) -> u32 {
     1
 }
 
-/// Four words of a context's address, each by its own 32-bit load: wider ones are refused for some fields.
+/// The four words of a context's IPv6 address, each by its own 32-bit load: wider ones are refused for some fields.
 ///
 /// # Safety
 /// `from` must be a field of a context that the program may read.
 #[inline(always)]
-pub(crate) unsafe fn words(from: *const [u32; 4]) -> [u32; 4] {
+pub(crate) unsafe fn words(from: *const Ip) -> Ip {
     let from = from.cast::<u32>();
     // SAFETY: the caller vouches for the field.
     unsafe {
         [from.read_volatile(), from.add(1).read_volatile(), from.add(2).read_volatile(), from.add(3).read_volatile()]
     }
-}
-
-/// An IPv6 address from the words of a context, which are in network order.
-#[inline(always)]
-pub(crate) fn address6(words: [u32; 4]) -> [u8; 16] {
-    let [a, b, c, d] = words.map(u32::to_ne_bytes);
-    [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2], d[3]]
-}
-
-/// The IPv4 address, in the host's order, of an IPv4-mapped one.
-#[inline(always)]
-pub(crate) fn ipv4_of(address: &[u8; 16]) -> Option<u32> {
-    let whole = u128::from_be_bytes(*address);
-    (whole >> 32 == 0xffff).then_some(whole as u32)
 }
 
 #[panic_handler]
@@ -106,6 +96,7 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
+/// The kernel offers some helpers only to programs under the GPL; none of those is used.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+static LICENSE: [u8; 11] = *b"Apache-2.0\0";

@@ -11,7 +11,7 @@ use aya_ebpf::helpers::generated::{
     bpf_map_lookup_elem, bpf_sk_release, bpf_sk_storage_delete, bpf_sk_storage_get,
 };
 use aya_ebpf::macros::btf_map;
-use cheops_ebpf_common::{Count, Endpoint, GuardKey, GuardValue, Lease, Note, Pair, Settings};
+use cheops_ebpf_common::{Count, Endpoint, GuardKey, GuardValue, Ip, Lease, Note, Pair, Settings};
 
 /// How deep below a session's own cgroup a process may be and still belong to it. Also the depth of cgroups looked at.
 const CGROUP_LEVELS: i32 = 16;
@@ -110,8 +110,8 @@ fn session_of(cgroup: u64) -> u16 {
 
 /// The guarded endpoint at an address.
 #[inline(always)]
-pub fn guarded(netns: u64, address: [u8; 16], port: u16) -> Option<GuardValue> {
-    let key = GuardKey { netns, address, port, zero: [0; 6] };
+pub fn guarded(netns: u64, address: Ip, port: u16) -> Option<GuardValue> {
+    let key = GuardKey { netns, address, port: port.into(), zero: 0 };
     // SAFETY: the value is copied out at once.
     unsafe { GUARDED.get(key) }.copied()
 }

@@ -5,13 +5,11 @@
 
 use aya_ebpf::bindings::bpf_sock;
 use aya_ebpf::programs::SockAddrContext;
-use cheops_ebpf_common::{Endpoint, Loopback, MAX_NUMBER, NOTE_CLIENT, NOTE_LEFT, Settings, is_steered, mapped};
+use cheops_ebpf_common::{Endpoint, Ip, MAX_NUMBER, NOTE_CLIENT, NOTE_LEFT, Settings, ipv4_of, is_steered, mapped};
 
 use crate::leave::write6;
 use crate::maps::{ENDPOINTS, note, settings};
-use crate::{address6, exempt, ipv4_of, words};
-
-const LOOPBACK6: [u8; 16] = 1_u128.to_be_bytes();
+use crate::{LOOPBACK6, exempt, words};
 
 /// `getpeername4`, and `accept` on an IPv4 socket.
 #[inline(always)]
@@ -27,7 +25,7 @@ pub fn peer4(ctx: &SockAddrContext) {
 #[inline(always)]
 pub fn peer6(ctx: &SockAddrContext) {
     // SAFETY: the context's fields may be read.
-    let address = address6(unsafe { words(&raw const (*ctx.sock_addr).user_ip6) });
+    let address = unsafe { words(&raw const (*ctx.sock_addr).user_ip6) };
     if let Some((address, port)) = peer(ctx, address) {
         set6(ctx, address, Some(port));
     }
@@ -47,7 +45,7 @@ pub fn local4(ctx: &SockAddrContext) {
 #[inline(always)]
 pub fn local6(ctx: &SockAddrContext) {
     // SAFETY: the context's fields may be read.
-    let address = address6(unsafe { words(&raw const (*ctx.sock_addr).user_ip6) });
+    let address = unsafe { words(&raw const (*ctx.sock_addr).user_ip6) };
     if let Some(source) = source(ctx, address) {
         set6(ctx, source, None);
     }
@@ -55,11 +53,11 @@ pub fn local6(ctx: &SockAddrContext) {
 
 /// What to tell instead of the other end's `address`.
 #[inline(always)]
-fn peer(ctx: &SockAddrContext, address: [u8; 16]) -> Option<([u8; 16], u16)> {
+fn peer(ctx: &SockAddrContext, address: Ip) -> Option<(Ip, u16)> {
     let settings = settings(ctx)?;
     if let Some(ip) = ipv4_of(&address).filter(|ip| is_steered(*ip)) {
-        let endpoint = endpoint(Loopback { number: ip & MAX_NUMBER, session: 0 }.number)?;
-        return Some((endpoint.address, endpoint.port));
+        let endpoint = endpoint(ip & MAX_NUMBER)?;
+        return Some((endpoint.address, endpoint.port as u16));
     }
     let socket = socket(ctx)?;
     let note = note(socket)?;
@@ -74,7 +72,7 @@ fn peer(ctx: &SockAddrContext, address: [u8; 16]) -> Option<([u8; 16], u16)> {
 /// What to tell instead of this end's `address`: the source that the route to the original destination gives. A source
 /// that the process chose itself stays.
 #[inline(always)]
-fn source(ctx: &SockAddrContext, address: [u8; 16]) -> Option<[u8; 16]> {
+fn source(ctx: &SockAddrContext, address: Ip) -> Option<Ip> {
     if !exempt::is_loopback(&address) {
         return None;
     }
@@ -88,7 +86,7 @@ fn source(ctx: &SockAddrContext, address: [u8; 16]) -> Option<[u8; 16]> {
         note(socket).filter(|note| note.kind == NOTE_LEFT && is_agent6(settings, socket))?.number
     };
     let source = endpoint(number)?.source;
-    (u128::from_be_bytes(source) != 0).then_some(source)
+    (!exempt::same(&source, &[0; 4])).then_some(source)
 }
 
 #[inline(always)]
@@ -102,7 +100,7 @@ fn endpoint(number: u32) -> Option<&'static Endpoint> {
 fn is_agent6(settings: &Settings, socket: *mut bpf_sock) -> bool {
     // SAFETY: the context's own socket.
     let (address, port) = unsafe { (words(&raw const (*socket).dst_ip6), (*socket).dst_port) };
-    u16::from_be(port) == settings.port6 && exempt::same(&address6(address), &LOOPBACK6)
+    u32::from(u16::from_be(port)) == settings.port6 && exempt::same(&address, &LOOPBACK6)
 }
 
 #[inline(always)]
@@ -114,7 +112,7 @@ fn socket(ctx: &SockAddrContext) -> Option<*mut bpf_sock> {
 
 /// An IPv6 address can't be told on an IPv4 socket; then the truth of the wire stays.
 #[inline(always)]
-fn set4(ctx: &SockAddrContext, address: [u8; 16], port: Option<u16>) {
+fn set4(ctx: &SockAddrContext, address: Ip, port: Option<u16>) {
     let Some(address) = ipv4_of(&address) else { return };
     // SAFETY: these fields may be written, each by its own 32-bit store.
     unsafe {
@@ -124,7 +122,7 @@ fn set4(ctx: &SockAddrContext, address: [u8; 16], port: Option<u16>) {
 }
 
 #[inline(always)]
-fn set6(ctx: &SockAddrContext, address: [u8; 16], port: Option<u16>) {
+fn set6(ctx: &SockAddrContext, address: Ip, port: Option<u16>) {
     // SAFETY: these programs may write the address.
     unsafe { write6(ctx, address) };
     set_port(ctx, port);

@@ -4,17 +4,15 @@
 //! ends' addresses. When the other end's socket is made it takes the note out and keeps it. When the opening socket
 //! closes before that, the entry goes, so none outlives its connection and names a stranger.
 
-use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
     BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, bpf_sock,
 };
 use aya_ebpf::programs::SockOpsContext;
-use aya_log_ebpf::warn;
 use cheops_ebpf_common::{Count, NOTE_ANNOUNCED, NOTE_CLIENT, NOTE_LEFT, NOTE_TAKEN, Note, Pair, Settings, mapped};
 
-use crate::count::count;
-use crate::{AF_INET, AF_INET6, address6, exempt, maps, words};
+use crate::count::{count, log};
+use crate::{AF_INET, AF_INET6, LOOPBACK6, exempt, maps, words};
 
 /// One call of the program. Its answer means nothing to the kernel here.
 #[inline(always)]
@@ -44,11 +42,11 @@ fn connecting(ctx: &SockOpsContext) {
     }
     if !maps::pend(&pair, &note) {
         count(Count::NoMemory);
-        warn!(ctx, "no memory to carry a connection's addresses");
+        log!(ctx, "no memory to carry a connection's addresses");
         return;
     }
     if ctx.set_cb_flags((ctx.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG) as i32).is_err() {
-        warn!(ctx, "can't follow a connection's state");
+        log!(ctx, "can't follow a connection's state");
     }
 }
 
@@ -59,13 +57,8 @@ fn accepted(ctx: &SockOpsContext) {
     }
     let Some(socket) = socket(ctx) else { return };
     let Some(this) = opening(ctx) else { return };
-    let pair = Pair {
-        local: this.remote,
-        remote: this.local,
-        local_port: this.remote_port,
-        remote_port: this.local_port,
-        zero: [0; 4],
-    };
+    let pair =
+        Pair { local: this.remote, remote: this.local, local_port: this.remote_port, remote_port: this.local_port };
     // SAFETY: the value is copied out at once.
     let Some(pending) = (unsafe { maps::PENDING.get(pair) }).copied() else { return };
     let (kind, told) = match pending.kind {
@@ -76,7 +69,7 @@ fn accepted(ctx: &SockOpsContext) {
         count(told);
     } else {
         count(Count::NoMemory);
-        warn!(ctx, "no memory to keep a connection's addresses");
+        log!(ctx, "no memory to keep a connection's addresses");
     }
     maps::unpend(&pair);
 }
@@ -91,7 +84,7 @@ fn closed(ctx: &SockOpsContext) {
 #[inline(always)]
 fn socket(ctx: &SockOpsContext) -> Option<*mut bpf_sock> {
     // SAFETY: the context's fields may be read.
-    let socket = unsafe { (*ctx.as_ptr().cast::<aya_ebpf::bindings::bpf_sock_ops>()).__bindgen_anon_2.sk };
+    let socket = unsafe { (*ctx.ops).__bindgen_anon_2.sk };
     (!socket.is_null()).then_some(socket)
 }
 
@@ -102,18 +95,16 @@ fn opening(ctx: &SockOpsContext) -> Option<Pair> {
         AF_INET => (mapped(u32::from_be(ctx.local_ip4())), mapped(u32::from_be(ctx.remote_ip4()))),
         AF_INET6 => {
             // SAFETY: the context's fields may be read.
-            let (local, remote) =
-                unsafe { (words(&raw const (*ctx.ops).local_ip6), words(&raw const (*ctx.ops).remote_ip6)) };
-            (address6(local), address6(remote))
+            unsafe { (words(&raw const (*ctx.ops).local_ip6), words(&raw const (*ctx.ops).remote_ip6)) }
         }
         _ => return None,
     };
     let remote_port = u32::from_be(ctx.remote_port()) as u16;
-    Some(Pair { local, remote, local_port: ctx.local_port() as u16, remote_port, zero: [0; 4] })
+    Some(Pair { local, remote, local_port: ctx.local_port() as u16, remote_port })
 }
 
 /// Whether a connection goes to the agent's IPv6 listener; else what was noted is of an earlier connection.
 #[inline(always)]
 fn is_agent6(settings: &Settings, pair: &Pair) -> bool {
-    pair.remote_port == settings.port6 && exempt::same(&pair.remote, &1_u128.to_be_bytes())
+    u32::from(pair.remote_port) == settings.port6 && exempt::same(&pair.remote, &LOOPBACK6)
 }

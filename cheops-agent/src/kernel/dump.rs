@@ -1,7 +1,6 @@
 //! The maps as JSON, read from outside of the agent that made them.
 
 use std::collections::BTreeMap;
-use std::net::Ipv6Addr;
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use cheops_ebpf_common::{Endpoint, GUARD_OWN, GUARD_REFUSE, GuardKey, GuardValue, Lease, Note, Pair, Settings};
@@ -9,7 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 use super::tree::{Namespace, Tree};
-use super::{KernelError, counters, found, map, octets};
+use super::{KernelError, counters, form, found, map};
 use crate::address::canonical_ip;
 use crate::config::Config;
 
@@ -68,7 +67,7 @@ fn guarded(from: &Map) -> Result<Vec<Value>, KernelError> {
     each(&hash, "GUARDED", |key, value| {
         json!({
             "netns": key.netns,
-            "address": octets::address(key.address, key.port),
+            "address": form::address(key.address, key.port),
             "number": value.number,
             "own": value.flags & GUARD_OWN != 0,
             "when-agent-down": if value.flags & GUARD_REFUSE != 0 { "refuse" } else { "pass" },
@@ -79,11 +78,11 @@ fn guarded(from: &Map) -> Result<Vec<Value>, KernelError> {
 fn endpoints(from: &Map) -> Result<Vec<Value>, KernelError> {
     let hash = HashMap::<_, u32, Endpoint>::try_from(from).map_err(map("ENDPOINTS"))?;
     each(&hash, "ENDPOINTS", |number, endpoint| {
-        let source = Ipv6Addr::from(endpoint.source);
+        let source = form::plain(endpoint.source);
         json!({
             "number": number,
-            "address": octets::address(endpoint.address, endpoint.port),
-            "source": (!source.is_unspecified()).then(|| canonical_ip(source.into())),
+            "address": form::address(endpoint.address, endpoint.port),
+            "source": (!source.is_unspecified()).then(|| canonical_ip(source)),
         })
     })
 }
@@ -97,10 +96,10 @@ fn pending(from: &Map) -> Result<Vec<Value>, KernelError> {
     let hash = HashMap::<_, Pair, Note>::try_from(from).map_err(map("PENDING"))?;
     each(&hash, "PENDING", |pair, note| {
         json!({
-            "local": octets::address(pair.local, pair.local_port),
-            "remote": octets::address(pair.remote, pair.remote_port),
+            "local": form::address(pair.local, pair.local_port),
+            "remote": form::address(pair.remote, pair.remote_port),
             "kind": note.kind,
-            "address": octets::address(note.address, note.port),
+            "address": form::address(note.address, note.port),
             "session": note.session,
         })
     })

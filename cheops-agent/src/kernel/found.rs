@@ -34,12 +34,14 @@ pub struct Found {
     pub name: String,
     /// Its maps, by name.
     pub maps: BTreeMap<String, u32>,
+    /// Whether this process attached it.
+    held: bool,
 }
 
 impl Found {
-    /// Whether it is Cheops's, of whichever agent.
+    /// Whether it is Cheops's, of whichever agent. Where names can't be told, only this process's own are known.
     pub fn is_cheops(&self) -> bool {
-        self.name.starts_with(OWN)
+        self.held || self.name.starts_with(OWN)
     }
 
     /// The network namespace that it works for, if it is Cheops's and can be told.
@@ -66,12 +68,12 @@ pub fn programs(tree: &Tree, namespace: &Namespace, effective: bool) -> io::Resu
         ids.extend(sys::programs_at(target, hook, effective)?.into_iter().map(|id| (name, id)));
     }
     let wanted: BTreeSet<u32> = ids.iter().map(|(_, id)| *id).collect();
-    let known = describe(&wanted);
+    let (known, held) = (describe(&wanted), held());
     Ok(ids
         .into_iter()
         .map(|(hook, id)| {
             let (name, maps) = known.get(&id).cloned().unwrap_or_default();
-            Found { hook, id, name, maps }
+            Found { hook, id, name, maps, held: held.contains(&id) }
         })
         .collect())
 }
@@ -103,4 +105,11 @@ fn maps_of(program: &ProgramInfo) -> BTreeMap<String, u32> {
             Some((info.name_as_str()?.to_owned(), id))
         })
         .collect()
+}
+
+/// The programs that this process holds by a descriptor, its own or its link's.
+fn held() -> BTreeSet<u32> {
+    let descriptors = std::fs::read_dir("/proc/self/fdinfo").into_iter().flatten().flatten();
+    let infos = descriptors.filter_map(|descriptor| std::fs::read_to_string(descriptor.path()).ok());
+    infos.filter_map(|info| info.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())).collect()
 }

@@ -8,20 +8,57 @@ use cheops_ebpf_common::{Endpoint, GUARD_OWN, GUARD_REFUSE, GuardKey, GuardValue
 use nix::errno::Errno;
 
 use super::numbers::Numbers;
-use super::{KernelError, map, octets, source};
+use super::{KernelError, form, map, source};
 use crate::address::canonical;
 use crate::metadata::{EndpointId, Guard};
 
-/// What is guarded now, in the kernel and here.
+/// What is guarded now, in the kernel's maps.
 pub struct Guarded {
     netns: u64,
     guarded: HashMap<MapData, GuardKey, GuardValue>,
     endpoints: HashMap<MapData, u32, Endpoint>,
-    numbers: Numbers,
     now: BTreeMap<SocketAddr, GuardValue>,
-    /// The source that the route to an endpoint gives; kept also when it is guarded no longer, for connections that are
-    /// on their way.
+    known: Known,
+}
+
+/// What is or was guarded: connections may be on their way to what is guarded no longer.
+#[derive(Debug)]
+pub struct Known {
+    numbers: Numbers,
+    /// The source that the route to an endpoint gave when it was last guarded. Only those of this agent's life.
     sources: BTreeMap<SocketAddr, Option<IpAddr>>,
+}
+
+impl Known {
+    /// What was numbered before; nothing is guarded yet.
+    pub fn new(numbers: Numbers) -> Self {
+        Self { numbers, sources: BTreeMap::new() }
+    }
+
+    /// The number of an address that is or was guarded.
+    pub fn number(&self, address: SocketAddr) -> Option<EndpointId> {
+        self.numbers.number(address)
+    }
+
+    /// The address of an endpoint's number.
+    pub fn address(&self, number: u32) -> Option<SocketAddr> {
+        self.numbers.address(number)
+    }
+
+    /// Whether the address was guarded at any time since this agent's start.
+    pub fn was_guarded(&self, address: SocketAddr) -> bool {
+        self.sources.contains_key(&address)
+    }
+
+    /// The source that the route to the address gave when it was last guarded.
+    pub fn source(&self, address: SocketAddr) -> Option<IpAddr> {
+        self.sources.get(&address).copied().flatten()
+    }
+
+    /// Remembers an endpoint with its source, as [`Guarded::set`] does. Whether that is new.
+    pub fn learn(&mut self, address: SocketAddr, source: Option<IpAddr>) -> bool {
+        self.sources.insert(address, source) != Some(source)
+    }
 }
 
 impl Guarded {
@@ -32,7 +69,12 @@ impl Guarded {
         endpoints: HashMap<MapData, u32, Endpoint>,
         numbers: Numbers,
     ) -> Self {
-        Self { netns, guarded, endpoints, numbers, now: BTreeMap::new(), sources: BTreeMap::new() }
+        Self { netns, guarded, endpoints, now: BTreeMap::new(), known: Known::new(numbers) }
+    }
+
+    /// What is or was guarded.
+    pub fn known(&self) -> &Known {
+        &self.known
     }
 
     /// Makes `guards` the set, and looks up anew which source each one's route gives.
@@ -41,7 +83,7 @@ impl Guarded {
     /// [`KernelError::Full`] when some have no room; the others are guarded.
     pub fn set(&mut self, guards: impl IntoIterator<Item = Guard>) -> Result<(), KernelError> {
         let (wanted, mut left) = self.number(guards);
-        self.numbers.keep()?;
+        self.known.numbers.keep()?;
         // First what goes, so that there is room for what comes.
         let gone: Vec<SocketAddr> = self.now.keys().filter(|address| !wanted.contains_key(address)).copied().collect();
         for address in gone {
@@ -58,26 +100,6 @@ impl Guarded {
         if left.is_empty() { Ok(()) } else { Err(KernelError::Full { left }) }
     }
 
-    /// The number of an address that is or was guarded.
-    pub fn endpoint(&self, address: SocketAddr) -> Option<EndpointId> {
-        self.numbers.number(address)
-    }
-
-    /// Whether the address was guarded at any time since this agent's start.
-    pub fn knows(&self, address: SocketAddr) -> bool {
-        self.sources.contains_key(&address)
-    }
-
-    /// The address of an endpoint's number.
-    pub fn address(&self, number: u32) -> Option<SocketAddr> {
-        self.numbers.address(number)
-    }
-
-    /// The source that the route to the address gave when it was last guarded.
-    pub fn source(&self, address: SocketAddr) -> Option<IpAddr> {
-        self.sources.get(&address).copied().flatten()
-    }
-
     /// How many are guarded.
     pub fn len(&self) -> usize {
         self.now.len()
@@ -90,7 +112,7 @@ impl Guarded {
         let (mut wanted, mut left) = (BTreeMap::new(), Vec::new());
         for guard in guards {
             let address = canonical(guard.address);
-            let Some(EndpointId(number)) = self.numbers.give(address) else {
+            let Some(EndpointId(number)) = self.known.numbers.give(address) else {
                 left.push(address);
                 continue;
             };
@@ -104,18 +126,16 @@ impl Guarded {
     /// Guards one address. False when there is no room.
     fn enter(&mut self, address: SocketAddr, value: GuardValue) -> Result<bool, KernelError> {
         let source = source::towards(address);
-        let known = self.sources.get(&address).is_some_and(|known| *known == source);
-        if !known {
+        if self.known.learn(address, source) {
             let endpoint = Endpoint {
-                address: octets::of(address.ip()),
-                source: source.map(octets::of).unwrap_or_default(),
-                port: address.port(),
-                zero: [0; 6],
+                address: form::of(address.ip()),
+                source: source.map(form::of).unwrap_or_default(),
+                port: address.port().into(),
             };
             if !fits(self.endpoints.insert(value.number, endpoint, 0)).map_err(map("ENDPOINTS"))? {
+                self.known.sources.remove(&address);
                 return Ok(false);
             }
-            self.sources.insert(address, source);
         }
         if self.now.get(&address) == Some(&value) {
             return Ok(true);
@@ -124,7 +144,7 @@ impl Guarded {
     }
 
     fn key(&self, address: SocketAddr) -> GuardKey {
-        GuardKey { netns: self.netns, address: octets::of(address.ip()), port: address.port(), zero: [0; 6] }
+        GuardKey { netns: self.netns, address: form::of(address.ip()), port: address.port().into(), zero: 0 }
     }
 }
 

@@ -20,7 +20,7 @@ use super::load::{self, PROGRAMS, Sizes};
 use super::numbers::Numbers;
 use super::probe::{self, Probes};
 use super::tree::{Namespace, Tree};
-use super::{Counter, KernelError, counters, logs, map, octets, origins};
+use super::{Counter, KernelError, counters, form, logs, map, origins};
 use crate::accept::{Listeners, OriginError, Origins, SessionId, Taken};
 use crate::address::{ClientAddr, canonical};
 use crate::config::Config;
@@ -186,7 +186,7 @@ impl Interceptor {
 
     /// The number of an address that is or was guarded.
     pub fn endpoint(&self, address: SocketAddr) -> Option<EndpointId> {
-        self.read().endpoint(canonical(address))
+        self.read().known().number(canonical(address))
     }
 
     /// What is loaded and where it is attached, for `status` and the log.
@@ -223,7 +223,7 @@ impl Origins for Interceptor {
             true => note(&lock(&self.notes), connection)?,
             false => None,
         };
-        let taken = origins::taken(&self.read(), local, peer, note)?;
+        let taken = origins::taken(self.read().known(), local, peer, note)?;
         if probe::is_probe(taken.orig.get()) {
             self.probes.accepted(peer.port());
             return Err(OriginError::Probe);
@@ -234,12 +234,12 @@ impl Origins for Interceptor {
     fn announce(&self, socket: BorrowedFd<'_>, client: ClientAddr) -> std::io::Result<()> {
         let client = client.get();
         let note = Note {
-            address: octets::of(client.ip()),
+            address: form::of(client.ip()),
             kind: NOTE_ANNOUNCED,
             number: 0,
             port: client.port(),
             session: 0,
-            zero: [0; 4],
+            zero: 0,
         };
         lock(&self.notes).insert(&socket, note, 0).map_err(origins::of_socket)
     }

@@ -102,10 +102,10 @@ pub fn fill(maps: &mut Maps, listeners: &Listeners, netns: u64, sizes: Sizes) ->
     if let Some(v6) = &listeners.v6 {
         maps.listeners.set(LISTENER_V6, v6, 0).map_err(map("LISTENERS"))?;
         let address = v6.local_addr();
-        port6 = address.map_err(|error| KernelError::System { what: "the IPv6 listener", error })?.port();
+        port6 = address.map_err(|error| KernelError::System { what: "the IPv6 listener", error })?.port().into();
     }
     let capacity = sizes.pending.into();
-    let settings = Settings { netns, capacity, abi: ABI_VERSION, sessions: 0, port6, zero: [0; 6] };
+    let settings = Settings { netns, capacity, abi: ABI_VERSION, sessions: 0, port6, zero: 0 };
     maps.settings.set(0, settings, 0).map_err(map("SETTINGS"))?;
     Ok(settings)
 }

@@ -13,8 +13,10 @@ const EVERY: Duration = Duration::from_secs(1);
 pub struct Reader(AbortHandle);
 
 impl Reader {
-    /// Starts reading. None, and a warning, when there is nothing to read from: the programs work without.
+    /// Starts reading, if the programs were built to log (`--features log`). None otherwise, and with a warning when the
+    /// log can't be read: the programs work without.
     pub fn start(programs: &mut Ebpf) -> Option<Self> {
+        programs.map("AYA_LOGS")?;
         let mut logger = match EbpfLogger::init(programs) {
             Ok(logger) => logger,
             Err(error) => {

@@ -1,8 +1,8 @@
 //! What the kernel programs and the agent share: keys and values of the maps, counters, and the loopback addresses that
 //! carry an endpoint's number and a session.
 //!
-//! IP addresses are 16 bytes in network order, IPv4 in its IPv4-mapped form (RFC 4291, 2.5.5.2); ports and numbers are
-//! in the host's order. Nothing here has hidden padding, since the kernel compares keys byte for byte.
+//! Ports and numbers are in the host's order. Nothing here has hidden padding, since the kernel compares keys byte for
+//! byte.
 
 #![no_std]
 
@@ -11,7 +11,7 @@ mod loopback;
 mod values;
 
 pub use count::Count;
-pub use loopback::{Loopback, MAX_NUMBER, NO_SESSION_PORT, is_steered, mapped};
+pub use loopback::{Ip, Loopback, MAX_NUMBER, NO_SESSION_PORT, ipv4_of, is_steered, mapped};
 pub use values::{
     AGENT_MARK, Endpoint, GUARD_OWN, GUARD_REFUSE, GuardKey, GuardValue, LISTENER_V4, LISTENER_V6, Lease,
     NOTE_ANNOUNCED, NOTE_CLIENT, NOTE_LEFT, NOTE_TAKEN, Note, Pair, Settings,

@@ -1,6 +1,11 @@
 //! The loopback addresses that *are* the information: `127.64.0.0/10` holds an endpoint's number in its 22 low bits,
 //! and the port is the `exec` session.
 
+/// An IP address: the four words of an IPv6 address as they are in memory, so in network order; IPv4 in its IPv4-mapped
+/// form (RFC 4291, 2.5.5.2). Words and not bytes, since the kernel's verifier refuses the loops that clear and compare
+/// bytes to programs that are loaded without CAP_PERFMON.
+pub type Ip = [u32; 4];
+
 /// The highest endpoint number.
 pub const MAX_NUMBER: u32 = (1 << 22) - 1;
 
@@ -8,6 +13,8 @@ pub const MAX_NUMBER: u32 = (1 << 22) - 1;
 pub const NO_SESSION_PORT: u16 = u16::MAX;
 
 const NETWORK: u32 = 0x7f40_0000;
+/// The third word of an IPv4-mapped address.
+const MAPPED: u32 = 0xffff_u32.to_be();
 const MASK: u32 = !MAX_NUMBER;
 
 /// Where a taken connection is sent.
@@ -49,9 +56,14 @@ pub const fn is_steered(address: u32) -> bool {
 
 /// An IPv4 address, in the host's order, in its IPv4-mapped form.
 #[inline(always)]
-pub const fn mapped(address: u32) -> [u8; 16] {
-    let [a, b, c, d] = address.to_be_bytes();
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+pub const fn mapped(address: u32) -> Ip {
+    [0, 0, MAPPED, address.to_be()]
+}
+
+/// The IPv4 address, in the host's order, of an IPv4-mapped one.
+#[inline(always)]
+pub const fn ipv4_of(ip: &Ip) -> Option<u32> {
+    if ip[0] == 0 && ip[1] == 0 && ip[2] == MAPPED { Some(u32::from_be(ip[3])) } else { None }
 }
 
 #[cfg(test)]
@@ -80,6 +92,12 @@ mod tests {
 
     #[test]
     fn mapped_is_the_rfcs_form() {
-        assert_eq!(mapped(0x0a00_0001), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 1]);
+        let mut bytes = [0; 16];
+        for (word, bytes) in mapped(0x0a00_0001).iter().zip(bytes.chunks_exact_mut(4)) {
+            bytes.copy_from_slice(&word.to_ne_bytes());
+        }
+        assert_eq!(bytes, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 1]);
+        assert_eq!(ipv4_of(&mapped(0x0a00_0001)), Some(0x0a00_0001));
+        assert_eq!(ipv4_of(&[0, 0, 0, 1_u32.to_be()]), None);
     }
 }

@@ -1,5 +1,7 @@
 //! Keys and values of the maps.
 
+use crate::Ip;
+
 /// `SO_MARK` of the agent's own sockets ("cheo"). `leave` lets them be.
 pub const AGENT_MARK: u32 = 0x6368_656f;
 
@@ -19,9 +21,9 @@ pub const GUARD_REFUSE: u32 = 2;
 pub struct GuardKey {
     /// The network namespace's cookie (`SO_NETNS_COOKIE`).
     pub netns: u64,
-    pub address: [u8; 16],
-    pub port: u16,
-    pub zero: [u8; 6],
+    pub address: Ip,
+    pub port: u32,
+    pub zero: u32,
 }
 
 /// GUARDED: the endpoint there.
@@ -37,11 +39,10 @@ pub struct GuardValue {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    pub address: [u8; 16],
+    pub address: Ip,
     /// The source that the route to it gives; all zero where it is not known.
-    pub source: [u8; 16],
-    pub port: u16,
-    pub zero: [u8; 6],
+    pub source: Ip,
+    pub port: u32,
 }
 
 /// LEASE: the programs take connections until then.
@@ -65,19 +66,18 @@ pub struct Settings {
     /// Entries of SESSIONS; with none the programs don't look.
     pub sessions: u32,
     /// Port of the IPv6 listener; 0 is none.
-    pub port6: u16,
-    pub zero: [u8; 6],
+    pub port6: u32,
+    pub zero: u32,
 }
 
 /// PENDING: both ends of a connection that is being opened, as the opening side sees them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
-    pub local: [u8; 16],
-    pub remote: [u8; 16],
+    pub local: Ip,
+    pub remote: Ip,
     pub local_port: u16,
     pub remote_port: u16,
-    pub zero: [u8; 4],
 }
 
 /// On the agent's socket, before it connects to a service: the address is the true client.
@@ -93,7 +93,7 @@ pub const NOTE_TAKEN: u32 = 4;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Note {
-    pub address: [u8; 16],
+    pub address: Ip,
     /// `NOTE_*`.
     pub kind: u32,
     /// The endpoint's number, of [`NOTE_LEFT`] and [`NOTE_TAKEN`].
@@ -101,7 +101,7 @@ pub struct Note {
     pub port: u16,
     /// The `exec` session; 0 is none.
     pub session: u16,
-    pub zero: [u8; 4],
+    pub zero: u32,
 }
 
 #[cfg(feature = "user")]
@@ -126,12 +126,12 @@ mod tests {
     /// The sizes are those of the fields, so there is no padding; and they are what the kernel programs were built with.
     #[test]
     fn layouts_have_no_padding() {
-        assert_eq!((size_of::<GuardKey>(), align_of::<GuardKey>()), (8 + 16 + 2 + 6, 8));
+        assert_eq!((size_of::<GuardKey>(), align_of::<GuardKey>()), (8 + 16 + 4 + 4, 8));
         assert_eq!((size_of::<GuardValue>(), align_of::<GuardValue>()), (4 + 4, 4));
-        assert_eq!((size_of::<Endpoint>(), align_of::<Endpoint>()), (16 + 16 + 2 + 6, 2));
+        assert_eq!((size_of::<Endpoint>(), align_of::<Endpoint>()), (16 + 16 + 4, 4));
         assert_eq!((size_of::<Lease>(), align_of::<Lease>()), (8, 8));
-        assert_eq!((size_of::<Settings>(), align_of::<Settings>()), (8 + 8 + 4 + 4 + 2 + 6, 8));
-        assert_eq!((size_of::<Pair>(), align_of::<Pair>()), (16 + 16 + 2 + 2 + 4, 2));
+        assert_eq!((size_of::<Settings>(), align_of::<Settings>()), (8 + 8 + 4 + 4 + 4 + 4, 8));
+        assert_eq!((size_of::<Pair>(), align_of::<Pair>()), (16 + 16 + 2 + 2, 4));
         assert_eq!((size_of::<Note>(), align_of::<Note>()), (16 + 4 + 4 + 2 + 2 + 4, 4));
     }
 }

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -92,28 +92,37 @@ impl Taker {
 
     /// Starts one on an earlier one's run directory.
     pub fn start_in(host: &Host, program: &str, sizes: Sizes, run_dir: tempfile::TempDir) -> anyhow::Result<Self> {
-        Self::launch(host, program, host.cgroup(), sizes, run_dir)
+        Self::launch(host.command(program), host.cgroup(), sizes, run_dir)
     }
 
     /// Starts one that catches another cgroup than its host's.
     pub fn start_at(host: &Host, program: &str, cgroup: &Path) -> anyhow::Result<Self> {
-        Self::launch(host, program, cgroup, Sizes::default(), tempfile::tempdir()?)
+        Self::launch(host.command(program), cgroup, Sizes::default(), tempfile::tempdir()?)
     }
 
-    fn launch(
-        host: &Host,
-        program: &str,
-        cgroup: &Path,
-        sizes: Sizes,
-        run_dir: tempfile::TempDir,
-    ) -> anyhow::Result<Self> {
+    /// Starts one with no other capabilities than these, such as `+bpf,+net_admin`.
+    pub fn start_with(host: &Host, program: &str, capabilities: &str) -> anyhow::Result<Self> {
+        let mut command = host.command("setpriv");
+        let only = format!("-all,{capabilities}");
+        command.args(["--bounding-set", &only, "--inh-caps", &only, "--no-new-privs", program]);
+        Self::launch(command, host.cgroup(), Sizes::default(), tempfile::tempdir()?)
+    }
+
+    /// Starts one that is passed its IPv4 listener, as systemd passes sockets.
+    pub fn start_passed(host: &Host, program: &str, listener: TcpListener) -> anyhow::Result<Self> {
+        const PASS: &str = r#"exec 3<&2 2>/dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$1""#;
+        let mut command = host.command("sh");
+        command.args(["-c", PASS, program]).stderr(OwnedFd::from(listener));
+        Self::launch(command, host.cgroup(), Sizes::default(), tempfile::tempdir()?)
+    }
+
+    fn launch(mut command: Command, cgroup: &Path, sizes: Sizes, run_dir: tempfile::TempDir) -> anyhow::Result<Self> {
         let plan = Plan {
             run_dir: run_dir.path().to_owned(),
             cgroup: cgroup.to_owned(),
             sizes: (sizes.guarded, sizes.pending, sizes.sessions),
         };
-        let mut process = host
-            .command(program)
+        let mut process = command
             .arg(serde_json::to_string(&plan)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

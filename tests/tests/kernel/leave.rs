@@ -6,6 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use anyhow::Context;
 use cheops_tests::lab::taker::Guarding;
 use cheops_tests::lab::{CONNECT, Client, Service, eventually};
+use socket2::SockRef;
 
 use crate::world::{SOON, Two, URING, at6, call, call_by, exchange, gained, get};
 
@@ -282,5 +283,29 @@ fn a_socket_bound_to_a_device_is_unbound_and_taken() -> anyhow::Result<()> {
         assert_eq!(two.taker.taken()?.pop().context("not taken")?.orig, to);
     }
     assert_eq!(two.taker.count("leave/device-unbound")?, 2);
+    Ok(())
+}
+
+/// What was noted of a socket's first connection is not told of its second.
+#[test]
+fn a_socket_that_is_connected_again_is_seen_anew() -> anyhow::Result<()> {
+    let mut two = Two::new()?;
+    let other = at6(&two.berlin, 8099);
+    let direct = Service::start(&two.berlin, "direct", &[other])?;
+    let mut client = two.berlin.connect(two.v6)?;
+    client.exchange(get("/first"))?;
+    let stream = client.into_stream();
+    for to in [other, two.v6] {
+        rustix::net::connect_unspec(&stream)?;
+        let socket = SockRef::from(&stream);
+        socket.set_nonblocking(false)?;
+        socket.connect(&to.into())?;
+        let mut again = Client::new(stream.try_clone()?)?;
+        assert_eq!(stream.peer_addr()?, to);
+        again.exchange(get("/again"))?;
+    }
+    assert_eq!(direct.requests()[0].line(), "GET /again HTTP/1.1");
+    let orig: Vec<SocketAddr> = two.taker.taken()?.into_iter().map(|seen| seen.orig).collect();
+    assert_eq!(orig, [two.v6, two.v6]);
     Ok(())
 }

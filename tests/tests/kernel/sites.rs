@@ -100,3 +100,39 @@ fn the_probe_is_taken_while_the_agent_takes() -> anyhow::Result<()> {
     assert!(error.contains("127.63.255.254:1"), "{error}");
     Ok(())
 }
+
+/// Least privilege: what the unit of systemd grants.
+#[test]
+fn two_capabilities_are_enough() -> anyhow::Result<()> {
+    let mut two = Two::new()?;
+    let (host, v4, v6) = (two.berlin.clone(), two.v4, two.v6);
+    two.taker = Taker::start_with(&host, TAKER, "+bpf,+net_admin")?;
+    two.taker.guard_own(&[v4, v6])?;
+    for to in [v4, v6] {
+        two.reaches(&host, to, true)?;
+    }
+    two.taker.probe()?;
+    let checks = two.taker.preflight()?;
+    for check in checks.as_array().context("a list")? {
+        assert_eq!(check["grade"], "ok", "{check}");
+    }
+    let error = Taker::start_with(&two.paris, TAKER, "+net_admin").err().context("it started")?;
+    assert!(format!("{error:#}").contains("cheops check --pre"), "{error:#}");
+    Ok(())
+}
+
+#[test]
+fn a_listener_that_systemd_keeps_is_used() -> anyhow::Result<()> {
+    let mut two = Two::new()?;
+    let (host, to) = (two.berlin.clone(), two.v4);
+    let kept = host.listen("127.0.0.1:0".parse()?)?;
+    let at = kept.local_addr()?;
+    two.taker = Taker::start_passed(&host, TAKER, kept.try_clone()?)?;
+    two.taker.guard_own(&[to])?;
+    assert_eq!(two.taker.facts()?["listeners"][0], at.to_string());
+    two.reaches(&host, to, true)?;
+    let paris = two.paris.clone();
+    two.reaches(&paris, to, true)?;
+    drop(kept);
+    Ok(())
+}
