@@ -58,7 +58,7 @@ const SUITES: &[Suite] = &[
     on_lab!("otherwise", "A || B: never both"),
     on_lab!("faults", "cuts, loss, dead and frozen agents: what users see"),
     on_lab!("exec", "the scope of a process tree"),
-    on_lab!("systemd", "units under a real systemd: start, crash, reload, stop"),
+    on_lab!("systemd", "units, their sandbox, installing, the agent under a real systemd"),
     on_lab!("commands", "cheops, cheops-agent, their answers and exit codes"),
 ];
 
