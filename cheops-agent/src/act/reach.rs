@@ -1,12 +1,12 @@
 //! The way to one site's instance of a service: dialled here, through another host's agent, or through a peer.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::time::{Instant, timeout};
 
 use super::far::Far;
 use super::shared::Shared;
-use super::upstream::{DialError, Dialling, dial};
+use super::upstream::{DialError, Dialling, dial, is_here};
 use crate::address::ClientAddr;
 use crate::http::Code;
 use crate::metadata::{Endpoint, Site, Snapshot};
@@ -109,30 +109,4 @@ fn agent_at(snapshot: &Snapshot, ip: IpAddr) -> Option<Site> {
     let at = |peer: &&String| peer.parse::<SocketAddr>().is_ok_and(|peer| peer.ip() == ip);
     let peers: Vec<String> = own.peers.iter().filter(at).cloned().collect();
     (!peers.is_empty()).then(|| Site { peers, ..own.clone() })
-}
-
-/// Whether an address is one of this host's: the kernel routes it to itself, and would so use it as its own source.
-/// Nothing is sent.
-fn is_here(ip: IpAddr) -> bool {
-    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let source = || {
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect((ip, 9))?;
-        socket.local_addr()
-    };
-    ip.is_loopback() || source().is_ok_and(|source| source.ip() == ip)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn own_addresses_are_told_from_others() {
-        for (ip, here) in
-            [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false)]
-        {
-            assert_eq!(is_here(ip.parse().expect("an address")), here, "{ip}");
-        }
-    }
 }

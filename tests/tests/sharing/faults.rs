@@ -157,17 +157,22 @@ fn a_malformed_answer_is_kept_from_the_client() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An endpoint in the configuration that is an agent's own port: refused as a loop, and the agents live on.
+/// An endpoint in the configuration that is an agent's own port, which only the agent itself can know: refused as a loop,
+/// and the agents live on.
 #[test]
 fn an_endpoint_that_points_at_an_agent_is_a_loop() -> anyhow::Result<()> {
     let federation = Federation::builder()
         .service(Offered::new("app", 8080))
         .service(Offered::new("mirror", 8090).unserved())
-        .configure(|_, table| {
+        .configure(|site, table| {
             let services = table.get_mut("services").and_then(|services| services.as_array_mut()).expect("services");
             let mirror =
                 services[1].get_mut("endpoints").and_then(|endpoints| endpoints.as_table_mut()).expect("a table");
             mirror.insert("Nantes".into(), "http://10.77.3.1:7117".into());
+            if site == "Nantes" {
+                let peer = table.get_mut("peer").and_then(|peer| peer.as_table_mut()).expect("peer");
+                peer.insert("listen".into(), "0.0.0.0:7117".into());
+            }
         })
         .start()?;
     let mut client = federation.host("Berlin").connect(federation.host("Berlin").at(8090))?;

@@ -4,6 +4,7 @@ use cheops_agent::peer::PeerIdentity;
 use cheops_agent::peer::trust::{Authority, Issued, Validity};
 
 use super::*;
+use cheops_tests::lab::eventually;
 
 fn identity(site: &str, host: &str) -> PeerIdentity {
     PeerIdentity { federation: "lab".into(), site: site.into(), host: host.into() }
@@ -40,7 +41,8 @@ fn an_agent_of_another_authority_is_refused_and_counted() -> anyhow::Result<()> 
         assert!(detail.contains(to) && detail.contains("TLS"), "{detail}");
         assert!(federation.service(to, "app").requests().is_empty());
     }
-    assert!(events(&federation, "Berlin", "handshake-failed") >= 1.0);
+    let counted = || events(&federation, "Berlin", "handshake-failed") >= 1.0;
+    assert!(eventually(SOON, counted), "{}", federation.agent("Berlin").admin("/metrics")?.text());
     assert_eq!(federation.get("Nantes", "app", "/", None)?.status, 200, "local first");
     assert_eq!(federation.get("Berlin", "app", "/", Some("{app: Paris}"))?.status, 200);
     Ok(())
