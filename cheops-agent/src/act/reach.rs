@@ -6,8 +6,8 @@ use tokio::time::{Instant, timeout};
 
 use super::far::Far;
 use super::shared::Shared;
-use super::upstream::{DialError, Dialling, dial, is_here};
-use crate::address::ClientAddr;
+use super::upstream::{DialError, Dialling, dial};
+use crate::address::{ClientAddr, is_here};
 use crate::http::Code;
 use crate::metadata::{Endpoint, Site, Snapshot};
 use crate::peer::{Envelope, Hop, Refusal};

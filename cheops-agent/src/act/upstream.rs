@@ -1,7 +1,7 @@
 //! The way to a service: dialled once for each client connection.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::accept::Origins;
-use crate::address::ClientAddr;
+use crate::address::{ClientAddr, is_own};
 use crate::config::Timeouts;
 
 /// Why a service could not be dialled.
@@ -79,26 +79,6 @@ pub(super) fn watch_over(socket: &SockRef<'_>, keepalive: Duration, user_timeout
     socket.set_tcp_user_timeout(Some(user_timeout))
 }
 
-/// Whether the agent listens at `to`. A listener on the unspecified address is met at every address of this host.
-pub(super) fn is_own(to: SocketAddr, own: &[SocketAddr]) -> bool {
-    own.iter().any(|own| {
-        let met = || own.ip().is_unspecified() && (to.ip().is_unspecified() || is_here(to.ip()));
-        own.port() == to.port() && (own.ip() == to.ip() || met())
-    })
-}
-
-/// Whether an address is one of this host's: the kernel routes it to itself, and would so use it as its own source.
-/// Nothing is sent.
-pub(super) fn is_here(ip: IpAddr) -> bool {
-    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let source = || {
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect((ip, 9))?;
-        socket.local_addr()
-    };
-    ip.is_loopback() || source().is_ok_and(|source| source.ip() == ip)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,14 +119,5 @@ mod tests {
         assert!(matches!(refused, Err(DialError::Io { .. })));
         let unannounced = dial(&Direct::full(), to, client, &[], DIALLING).await;
         assert!(matches!(unannounced, Err(DialError::Announce(_))));
-    }
-
-    #[test]
-    fn own_addresses_are_told_from_others() {
-        for (ip, here) in
-            [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false)]
-        {
-            assert_eq!(is_here(ip.parse().expect("an address")), here, "{ip}");
-        }
     }
 }

@@ -22,7 +22,7 @@ use super::probe::{self, Probes};
 use super::tree::{Namespace, Tree};
 use super::{Counter, KernelError, counters, form, logs, map, origins};
 use crate::accept::{Listeners, OriginError, Origins, SessionId, Taken};
-use crate::address::{ClientAddr, canonical};
+use crate::address::{ClientAddr, canonical, is_own};
 use crate::config::Config;
 use crate::metadata::{EndpointId, Guard};
 
@@ -114,7 +114,7 @@ impl Interceptor {
     /// # Errors
     /// When there is no room for some, or one is the agent's own address: all others are guarded.
     pub fn guard(&self, guards: &[Guard]) -> Result<(), KernelError> {
-        let is_own = |guard: &&Guard| self.own.contains(&canonical(guard.address));
+        let is_own = |guard: &&Guard| is_own(canonical(guard.address), &self.own);
         let foreign = guards.iter().filter(|guard| !is_own(guard)).copied();
         let mut guarded = self.guarded.write().unwrap_or_else(PoisonError::into_inner);
         let set = guarded.set(probe::guards(self.ipv6).chain(foreign));
