@@ -49,46 +49,9 @@ pub struct Started {
 /// # Errors
 /// What makes this agent useless: an address that is taken, a certificate that can't be read, a kernel that refuses.
 pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<Started> {
-    let config = loaded.config;
-    let observer = Observer::new();
-    let profiles = Profiles::for_config(&config).context("profiles")?;
-    let mut names = Names::default();
-    names.refresh(&config).await;
-    let snapshot = build(&config, &names);
-
-    let listeners = open_listeners(&config, &data).await?;
-    let ends = open_peers(&config, &data).await?;
-    let life = Arc::new(Life::new(parts(&config), observer.clone()));
-    let capture = attach(&config, listeners.as_ref(), &data).await?;
-
-    let mut shared = Shared::new(config.clone(), snapshot, profiles, capture.origins(), observer.clone());
-    shared.mark = capture.mark();
-    if let Some(ends) = &ends {
-        shared.peers = Some(ends.shown.client.clone());
-        shared.liveness = ends.shown.liveness.clone();
-    }
-    shared.own.store(Arc::new(own_addresses(&config, listeners.as_ref())?));
-    let shared = Arc::new(shared);
-
-    let sessions = open_sessions(&config, &capture, &shared)?;
-
-    let agent = Arc::new(Agent {
-        shared: shared.clone(),
-        observer,
-        config_path: path.to_owned(),
-        files: Mutex::new(loaded.files),
-        started: Instant::now(),
-        known: Mutex::new(Known::new(names)),
-        life,
-        peers: ends.as_ref().map(|ends| ends.shown.clone()),
-        sessions,
-        kernel_facts: {
-            let capture = capture.clone();
-            Box::new(move || capture.facts())
-        },
-        kernel_checks: Box::new(move || kernel::preflight(&config)),
-        stop: CancellationToken::new(),
-    });
+    let opened = open(&loaded.config, &data).await?;
+    let Opened { names, listeners, ends, capture, shared } = opened;
+    let agent = Arc::new(agent(path, loaded, names, &capture, shared, ends.as_ref())?);
     let knowledge = Arc::new(Knowledge::new(agent.clone(), capture.clone()));
     let mut started = Started {
         agent,
@@ -109,8 +72,67 @@ pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<
     started.agent.life.holds(Part::Listening);
     started.take().await;
     started.run_background(accepting);
-    tracing::info!(site = %started.agent.config().site, version = env!("CARGO_PKG_VERSION"), "the agent runs");
+    let (site, kernel) = (started.agent.config().site.clone(), started.capture.facts());
+    tracing::info!(%site, version = env!("CARGO_PKG_VERSION"), %kernel, "the agent runs");
     Ok(started)
+}
+
+/// What the system gave: nothing of it serves yet.
+struct Opened {
+    names: Names,
+    listeners: Option<Listeners>,
+    ends: Option<Ends>,
+    capture: Capture,
+    shared: Arc<Shared>,
+}
+
+async fn open(config: &Config, data: &Handle) -> anyhow::Result<Opened> {
+    let profiles = Profiles::for_config(config).context("profiles")?;
+    let mut names = Names::default();
+    names.refresh(config).await;
+    let snapshot = build(config, &names);
+    let listeners = open_listeners(config, data).await?;
+    let ends = open_peers(config, data).await?;
+    let capture = attach(config, listeners.as_ref(), data).await?;
+
+    let mut shared = Shared::new(config.clone(), snapshot, profiles, capture.origins(), Observer::new());
+    shared.mark = capture.mark();
+    if let Some(ends) = &ends {
+        shared.peers = Some(ends.shown.client.clone());
+        shared.liveness = ends.shown.liveness.clone();
+    }
+    shared.own.store(Arc::new(own_addresses(config, listeners.as_ref())?));
+    Ok(Opened { names, listeners, ends, capture, shared: Arc::new(shared) })
+}
+
+/// What the admin API shows.
+fn agent(
+    path: &Path,
+    loaded: Loaded,
+    names: Names,
+    capture: &Capture,
+    shared: Arc<Shared>,
+    ends: Option<&Ends>,
+) -> anyhow::Result<Agent> {
+    let config = loaded.config;
+    let observer = shared.observer.clone();
+    Ok(Agent {
+        sessions: open_sessions(&config, capture, &shared)?,
+        life: Arc::new(Life::new(parts(&config), observer.clone())),
+        shared,
+        observer,
+        config_path: path.to_owned(),
+        files: Mutex::new(loaded.files),
+        started: Instant::now(),
+        known: Mutex::new(Known::new(names)),
+        peers: ends.map(|ends| ends.shown.clone()),
+        kernel_facts: {
+            let capture = capture.clone();
+            Box::new(move || capture.facts())
+        },
+        kernel_checks: Box::new(move || kernel::preflight(&config)),
+        stop: CancellationToken::new(),
+    })
 }
 
 fn parts(config: &Config) -> &'static [Part] {

@@ -1,5 +1,7 @@
 //! Start, reload, drain.
 
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cheops_tests::lab::{Federation, Offered, eventually};
@@ -155,4 +157,38 @@ fn the_state_is_shown_while_connections_are_taken() -> anyhow::Result<()> {
     let plan = json(agent, &["explain", "GET", "http://10.77.1.1:8080/"]);
     assert_eq!((&plan["captured"], &plan["rule"]), (&true.into(), &"10.77.1.1:8080 is a guarded endpoint".into()));
     Ok(())
+}
+
+#[test]
+fn the_watchdog_is_fed_while_the_data_path_lives() -> anyhow::Result<()> {
+    let mut federation = quiet()?;
+    federation.agent_mut("Berlin").stop()?;
+    let agent = federation.agent("Berlin");
+    let path = agent.files().directory().join("watchdog.sock");
+    let socket = UnixDatagram::bind(&path)?;
+    socket.set_read_timeout(Some(SOON))?;
+    let mut command = federation.host("Berlin").command(cheops_tests::lab::program("cheops-agent")?);
+    command.arg("--config").arg(agent.files().config()).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "600000");
+    let mut process = Killed(command.stderr(Stdio::null()).spawn()?);
+    let mut buffer = [0; 1024];
+    let (mut ready, mut fed) = (false, 0);
+    while fed < 3 {
+        let length = socket.recv(&mut buffer)?;
+        let told = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        ready |= told.contains("READY=1");
+        fed += usize::from(told.contains("WATCHDOG=1"));
+        assert!(ready || fed == 0, "ready comes first");
+    }
+    process.0.kill()?;
+    Ok(())
+}
+
+/// A process that ends with the test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
 }

@@ -124,7 +124,7 @@ fn a_session_begins_and_ends_with_its_processes() {
     assert_eq!((now.as_path(), now.parent()), (record.cgroup.as_path(), Some(tree.group.path())));
     assert!(matches!(sessions.end(record.session), Err(SessionError::Busy(_))));
     sessions.sweep();
-    assert_eq!(sessions.list(), [record.clone()]);
+    assert_eq!(sessions.list(), std::slice::from_ref(&record));
 
     drop(caller);
     assert!(until(|| {
@@ -185,7 +185,7 @@ fn the_next_agent_takes_living_sessions_up_and_clears_dead_ones() {
     assert!(until(|| !Group::at(gone.cgroup.clone()).is_populated()));
     let marks = Arc::new(Marked::default());
     let (after, scopes) = tree.open(&marks);
-    assert_eq!(after.list(), [kept.clone()]);
+    assert_eq!(after.list(), std::slice::from_ref(&kept));
     assert_eq!(scopes.scope(SessionId(kept.session)).as_deref(), Some("Paris"));
     assert_eq!(marks.known.lock().expect("a lock").len(), 1);
     assert!(!gone.cgroup.exists());
