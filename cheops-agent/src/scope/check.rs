@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Expr, Item, Name, Scope, ScopeError, Span};
+use super::{Expr, Item, MAX_NESTING, Name, Scope, ScopeError, Span};
 
 /// What is known of the names in a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) fn check(scope: &Scope, names: Names) -> Result<(), ScopeError> {
     }
     for item in &scope.items {
         if let Item::Bind { expr, .. } | Item::Bare(expr) = item {
-            check_sites(expr)?;
+            check_sites(expr, 0)?;
         }
     }
     check_primes(scope, names)
@@ -48,8 +48,13 @@ fn item_span(item: &Item) -> Span {
     }
 }
 
-/// No site twice under one operator.
-fn check_sites(expr: &Expr) -> Result<(), ScopeError> {
+/// No site twice under one operator. In the normal form, which has parentheses also where none need be written, these
+/// aren't nested too deep to be read again.
+fn check_sites(expr: &Expr, depth: usize) -> Result<(), ScopeError> {
+    if depth > MAX_NESTING && !expr.parts().is_empty() {
+        let message = format!("operators are nested at most {MAX_NESTING} deep");
+        return Err(ScopeError::at(expr.span(), message));
+    }
     let mut seen = HashSet::new();
     for part in expr.parts() {
         match part {
@@ -57,7 +62,7 @@ fn check_sites(expr: &Expr) -> Result<(), ScopeError> {
                 return Err(ScopeError::at(site.span, format!("site \"{}\" stands here twice", site.text))
                     .suggest("name each site once"));
             }
-            part => check_sites(part)?,
+            part => check_sites(part, depth + 1)?,
         }
     }
     Ok(())
