@@ -54,7 +54,11 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// Whether rustfmt would leave everything as it is.
 pub fn formatting() -> Vec<String> {
-    let workspaces = [("Cargo.toml", "cargo fmt --all"), ("cheops-ebpf/Cargo.toml", "cargo fmt --all in cheops-ebpf")];
+    let workspaces = [
+        ("Cargo.toml", "cargo fmt --all"),
+        ("cheops-ebpf/Cargo.toml", "cargo fmt --all in cheops-ebpf"),
+        ("tests/fuzz/Cargo.toml", "cargo fmt in tests/fuzz"),
+    ];
     let wrong = workspaces.iter().filter(|(manifest, _)| {
         let mut fmt = run::cargo();
         fmt.args(["fmt", "--all", "--check", "--quiet", "--manifest-path", manifest]);

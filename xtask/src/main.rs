@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod install;
 mod lint;
 mod run;
@@ -40,6 +41,8 @@ enum Verb {
     Uninstall(install::UninstallOptions),
     /// Check formatting, clippy and the rules of the house.
     Lint(lint::Options),
+    /// Run bytes that libFuzzer makes up through whatever reads bytes from outside.
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Install(options) => install::run(&options),
         Verb::Uninstall(options) => install::uninstall(&options),
         Verb::Lint(options) => lint::run(&options),
+        Verb::Fuzz(options) => fuzz::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 //! Each step looks whether it is already done, so an interrupted set-up goes on where it stopped and a complete one
 //! takes well under a second.
 
+pub mod fuzzer;
 pub mod packages;
 pub mod python;
 pub mod toolchain;

@@ -51,6 +51,12 @@ const SUITES: &[Suite] = &[
     Suite { name: "doc", about: "the examples in the documentation", cargo: &["--workspace", "--doc"], threads: None },
     on_lab!("scope", "scope-lang: cases, located errors, round trips"),
     on_lab!("profile", "profiles: located errors, matching, its speed"),
+    Suite {
+        name: "corpus",
+        about: "the fuzz targets on their seeds",
+        cargo: &["--package", "cheops-tests", "--test", "corpus"],
+        threads: None,
+    },
     on_lab!("lab", "the lab itself: delays, loss, cuts, clean-up"),
     on_lab!("kernel", "what the kernel programs take, and what they leave alone"),
     on_lab!("http", "framing, byte-exact forwarding, streams, bad input"),
