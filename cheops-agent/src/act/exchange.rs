@@ -4,13 +4,16 @@
 //! be judged and replaced. Each direction reads only when what it read before is written (back-pressure), answers may come
 //! before the request is whole, and what the client pipelines meanwhile stays pending.
 
+mod kept;
 mod relay;
 
 use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use kept::Kept;
 
 use super::wire::Wire;
 use crate::config::{Limits, Timeouts};
@@ -48,47 +51,6 @@ pub enum Judged {
     /// The client must not see it: the exchange ends with [`Cause::Declined`]. But if the body that was sent isn't kept,
     /// so that nobody else can be asked, this head goes to the client instead of the answer's own.
     Decline(Bytes),
-}
-
-/// A request's body as it was sent, up to a limit.
-#[derive(Debug)]
-pub struct Kept {
-    bytes: BytesMut,
-    limit: usize,
-    overflowed: bool,
-}
-
-impl Kept {
-    /// Keeps at most `limit` bytes.
-    pub fn new(limit: usize) -> Self {
-        Self { bytes: BytesMut::new(), limit, overflowed: false }
-    }
-
-    /// Whether the body was longer than the limit: it can't be sent again.
-    pub fn overflowed(&self) -> bool {
-        self.overflowed
-    }
-
-    /// Puts the body back before what is pending at the client, so that the next exchange sends it from its start.
-    /// False when it can't, as too much was sent.
-    pub fn give_back<C>(&mut self, client: &mut Wire<C>) -> bool {
-        if self.overflowed {
-            return false;
-        }
-        let mut whole = std::mem::take(&mut self.bytes);
-        whole.extend_from_slice(&client.pending);
-        client.pending = whole;
-        true
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        self.overflowed |= self.bytes.len() + bytes.len() > self.limit;
-        if self.overflowed {
-            self.bytes = BytesMut::new();
-        } else {
-            self.bytes.extend_from_slice(bytes);
-        }
-    }
 }
 
 /// What a stranger may make last or grow in one exchange.

@@ -88,7 +88,7 @@ pub(super) async fn blame(far: &mut Wire<Far>, error: &ExchangeError, site: &Sit
 }
 
 /// By what this side saw alone.
-pub(super) fn by_cause(error: &ExchangeError, site: &SiteName) -> Refusal {
+fn by_cause(error: &ExchangeError, site: &SiteName) -> Refusal {
     let detail = format!("{site}: {}", error.cause);
     if error.reached == Reached::Nothing {
         return Refusal::not_sent(Code::ServiceUnreachable, detail);

@@ -13,7 +13,7 @@ use super::wire::Wire;
 use crate::http::Problem;
 use crate::observe::Limit;
 use crate::peer::Refusal;
-use crate::plan::GoesOn;
+use crate::plan::{Destination, GoesOn};
 
 /// Asks the plan's sites in order until one has, or may have, done something with the request.
 pub(super) async fn first_of<C>(shared: &Shared, client: &mut Wire<C>, scoped: &Scoped<'_>) -> Ran
@@ -34,49 +34,72 @@ async fn ask_all<C>(
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    let next_on = &scoped.plan.next_on;
-    let declines = |status| next_on.status(status) != GoesOn::No;
     let mut details: Vec<String> = Vec::new();
     let mut left = scoped.plan.route.destinations().iter().peekable();
     while let Some(to) = left.next() {
         let more = left.peek().is_some();
-        let mut kept = more.then(|| Kept::new(shared.config.load().limits.otherwise_spool));
-        let turn = Turn { to, tried: tried.as_slice(), more, declines: &declines };
-        let failed = attempt(shared, client, scoped, &turn, kept.as_mut()).await;
-        let mut asked = Tried { site: to.site.clone(), outcome: "answered" };
-        let refusal = match failed {
-            Ok(finished) => {
-                tried.push(asked);
-                return Ok(finished);
-            }
-            Err(Failed::Final(error)) => {
-                tried.push(asked);
-                return Err(error);
-            }
-            Err(Failed::NotSent(refusal)) => Some(refusal),
-            Err(Failed::Declined(declined)) => {
-                let returned = kept.as_mut().is_some_and(|kept| kept.give_back(client));
-                match peek::stands(shared, client, scoped, &turn, *declined, returned).await {
-                    Some(ended) => {
-                        tried.push(asked);
-                        return ended;
-                    }
-                    None => None,
-                }
-            }
+        let turned = turn(shared, client, scoped, to, tried, more).await;
+        let outcome = match &turned {
+            Turned::Ended(_) => "answered",
+            Turned::Declined => "declined",
+            Turned::NotSent { .. } => "unreachable",
         };
-        asked.outcome = if refusal.is_some() { "unreachable" } else { "declined" };
-        tried.push(asked);
-        if let Some(refusal) = refusal {
-            details.push(refusal.detail.clone());
-            let returned = kept.as_mut().is_some_and(|kept| kept.give_back(client));
-            if !returned {
-                return Err(ends(shared, scoped, refusal, &details, more));
+        tried.push(Tried { site: to.site.clone(), outcome });
+        match turned {
+            Turned::Ended(ended) => return ended,
+            Turned::Declined => {}
+            Turned::NotSent { refusal, returned } => {
+                details.push(refusal.detail.clone());
+                if !returned {
+                    return Err(ends(shared, scoped, refusal, &details, more));
+                }
             }
         }
     }
     let refusal = Refusal::not_sent(crate::http::Code::Internal, "the plan names no site that is left to ask");
     Err(ends(shared, scoped, refusal, &details, false))
+}
+
+/// What one site's turn came to.
+enum Turned {
+    Ended(Result<Finished, RunError>),
+    Declined,
+    /// `returned`: the request is whole again, and another site can be asked.
+    NotSent {
+        refusal: Refusal,
+        returned: bool,
+    },
+}
+
+async fn turn<C>(
+    shared: &Shared,
+    client: &mut Wire<C>,
+    scoped: &Scoped<'_>,
+    to: &Destination,
+    tried: &[Tried],
+    more: bool,
+) -> Turned
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    let declines = |status| scoped.plan.next_on.status(status) != GoesOn::No;
+    let turn = Turn { to, tried, more, declines: &declines };
+    let mut kept = more.then(|| Kept::new(shared.config.load().limits.otherwise_spool));
+    let failed = match attempt(shared, client, scoped, &turn, kept.as_mut()).await {
+        Ok(finished) => return Turned::Ended(Ok(finished)),
+        Err(failed) => failed,
+    };
+    // Only for a request that goes on: whoever reads the client's next request must not find this one's body.
+    let mut give_back = || kept.as_mut().is_some_and(|kept| kept.give_back(client));
+    match failed {
+        Failed::Final(error) => Turned::Ended(Err(error)),
+        Failed::NotSent(refusal) => Turned::NotSent { refusal, returned: give_back() },
+        Failed::Declined(declined) => {
+            let returned = give_back();
+            let stands = peek::stands(shared, client, scoped, &turn, *declined, returned).await;
+            stands.map_or(Turned::Declined, Turned::Ended)
+        }
+    }
 }
 
 /// No site is left, or none may be asked any more because too much of the body was sent.

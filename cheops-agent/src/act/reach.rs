@@ -72,7 +72,9 @@ pub(super) async fn peer(shared: &Shared, site: &Site, envelope: &Envelope, conf
     };
     let refused = |error: crate::peer::PeerError| Refusal::not_sent(error.code(), error.to_string());
     let connect = shared.config.load().timeouts.connect;
-    let mut stream = peers.open(site, envelope, Instant::now() + connect).await.map_err(refused)?;
+    // A first agent that doesn't answer must leave time for the second.
+    let agents = u32::try_from(site.peers.len()).unwrap_or(1).clamp(1, 4);
+    let mut stream = peers.open(site, envelope, Instant::now() + connect * agents).await.map_err(refused)?;
     if confirmed {
         // The peer dials too.
         match timeout(connect * 2, stream.ready()).await {

@@ -1,5 +1,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+use bytes::BytesMut;
+
 use super::*;
 
 const BOUNDS: Bounds = Bounds {

@@ -360,6 +360,7 @@ async fn take(at: &AtSite, addressed: &AtSite, client: DuplexStream) -> Ran {
     });
     let (ran, mut client) = ran.await.expect("no panic");
     if let Err(RunError::Refused { problem, body_taken }) = &ran.ended {
+        assert!(!body_taken || client.pending.is_empty(), "this request's body would be read as the next request");
         client.send(reply::problem(problem, scoped.id, Manner::of(&request, *body_taken))).await.expect("written");
     }
     ran
