@@ -38,7 +38,14 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match serve(arguments, loaded) {
+    let level = match logging::start(arguments.log.as_deref(), &loaded.config.log) {
+        Ok(level) => level,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match serve(arguments, loaded, level) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -48,8 +55,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn serve(arguments: &Arguments, loaded: Loaded) -> anyhow::Result<()> {
-    let level = logging::start(arguments.log.as_deref(), &loaded.config.log)?;
+fn serve(arguments: &Arguments, loaded: Loaded, level: logging::Level) -> anyhow::Result<()> {
     logging::panics_end_the_process();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");

@@ -78,6 +78,16 @@ fn an_agent_that_cant_read_its_configuration_ends_and_says_why() {
 }
 
 #[test]
+fn a_log_level_that_cant_be_read_is_complained_about() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("agent.toml");
+    std::fs::write(&path, "site = \"Berlin\"\n").expect("written");
+    let output = agent(&["--config", &path.to_string_lossy(), "--log", "a=b=c"]);
+    exits(&output, NO);
+    assert!(complaint(&output).contains("--log \"a=b=c\" can't be read"), "{}", complaint(&output));
+}
+
+#[test]
 fn help_config_has_every_key_with_its_default() {
     let output = agent(&["--help-config"]);
     exits(&output, YES);

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cheops_tests::lab::{Federation, Offered, eventually};
+use cheops_tests::lab::{Federation, Offered, Service, eventually};
 use nix::sys::signal::Signal;
 use toml::Value;
 
@@ -156,6 +156,36 @@ fn the_state_is_shown_while_connections_are_taken() -> anyhow::Result<()> {
     assert!(out(&check).contains("ok    self-probe"), "{}", out(&check));
     let plan = json(agent, &["explain", "GET", "http://10.77.1.1:8080/"]);
     assert_eq!((&plan["captured"], &plan["rule"]), (&true.into(), &"10.77.1.1:8080 is a guarded endpoint".into()));
+    Ok(())
+}
+
+#[test]
+fn an_alias_is_taken_once_it_accepts() -> anyhow::Result<()> {
+    let alias: std::net::SocketAddr = "127.0.0.1:8080".parse()?;
+    let federation = Federation::builder()
+        .sites(&["Berlin"])
+        .service(Offered::new("app", 8080))
+        .configure(|_, table| {
+            let endpoints = table["services"][0]["endpoints"].as_table_mut().expect("endpoints");
+            let urls = ["http://10.77.1.1:8080", "http://127.0.0.1:8080"].map(Value::from);
+            endpoints.insert("Berlin".into(), Value::Array(urls.into()));
+        })
+        .start()?;
+    let agent = federation.agent("Berlin");
+    let guarded = || json(agent, &["status"])["capture"]["guarded"].clone();
+    assert_eq!(guarded(), 1);
+    let check = out(&agent.cheops(&["check"])?);
+    assert!(check.contains("127.0.0.1:8080 is not guarded: it never accepted a connection"), "{check}");
+    let refused = federation.host("Berlin").connect(alias).and_then(|mut client| client.exchange(get("/")));
+    assert!(refused.is_err(), "nobody listens there, with or without the agent");
+
+    let service = Service::start(federation.host("Berlin"), "alias", &[alias])?;
+    assert!(eventually(Duration::from_secs(90), || guarded() == 2), "{}", out(&agent.cheops(&["check"])?));
+    let mut client = federation.host("Berlin").connect(alias)?;
+    assert_eq!(client.exchange(get("/"))?.status, 200);
+    let taken = agent.metric("cheops_requests_total{service=\"app\",plan=\"direct\",outcome=\"2xx\"}")?;
+    assert_eq!(taken, Some(1.0), "it went through the agent");
+    assert!(service.connections() >= 1);
     Ok(())
 }
 
