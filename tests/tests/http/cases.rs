@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::play::Step;
-use Step::{Close, End, Reset, Shut, WaitLength};
+use Step::{Close, End, Reset, Shut, WaitEnd, WaitLength};
 
 /// A client and a service.
 pub struct Case {
@@ -311,7 +311,17 @@ fn ends() -> Vec<Case> {
         case(
             "the client ends its side after its request",
             vec![send(GET), Shut, wait(OK), End],
-            vec![wait(GET), send(OK), Close],
+            vec![wait(GET), WaitEnd, send(OK), Close],
+        ),
+        case(
+            "the client ends its side after a pipeline",
+            vec![send(format!("{GET}{GET}")), Shut, wait(OK), wait(OK), End],
+            vec![wait(GET), send(OK), wait(GET), WaitEnd, send(OK), Close],
+        ),
+        case(
+            "the client ends its side, and the answer has no length",
+            vec![send(GET), Shut, wait("HTTP/1.1 200 OK\r\n\r\nto the end"), End],
+            vec![wait(GET), WaitEnd, send("HTTP/1.1 200 OK\r\n\r\nto the end"), Close],
         ),
         case(
             "the client ends its side inside its body",
@@ -398,7 +408,7 @@ fn others() -> Vec<Case> {
         case(
             "a half-close of other traffic",
             vec![send("\0q"), Shut, wait("\0a"), End],
-            vec![wait("\0q"), send("\0a"), Close],
+            vec![wait("\0q"), WaitEnd, send("\0a"), Close],
         ),
     ]
 }

@@ -17,6 +17,8 @@ pub enum Step {
     Wait(Vec<u8>),
     /// Reads until so many bytes have come since the last wait.
     WaitLength(usize),
+    /// Reads to the other side's orderly end, and goes on: it may still be told something.
+    WaitEnd,
     /// Reads nothing for so long, while the other end may send.
     Rest(Duration),
     /// Ends the own side; goes on reading.
@@ -78,6 +80,10 @@ pub fn play(mut stream: TcpStream, script: &[Step]) -> Result<Got, String> {
                 read(&mut stream, &mut got, waited + length)?;
                 waited += length;
             }
+            Step::WaitEnd => match read_to_end(&mut stream, &mut got)? {
+                Ended::Fin => {}
+                other => return Err(format!("waited for an orderly end, got {other:?}")),
+            },
             Step::Rest(time) => std::thread::sleep(*time),
             Step::Shut => match stream.shutdown(Shutdown::Write) {
                 // The other end has reset it meanwhile; what was read tells.
