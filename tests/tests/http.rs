@@ -5,6 +5,8 @@
 mod cases;
 #[path = "../../cheops-agent/src/http/framing/cases.rs"]
 mod framing;
+#[path = "http/limits.rs"]
+mod limits;
 #[path = "http/play.rs"]
 mod play;
 #[path = "http/ways.rs"]
