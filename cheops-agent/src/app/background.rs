@@ -46,14 +46,22 @@ pub async fn probes(agent: Arc<Agent>, interceptor: Arc<Interceptor>) {
 /// Tells systemd that the agent lives, as long as the data path does: its runtime must run a fresh task in time, and
 /// its accept loop must not have ended by itself.
 pub async fn watchdog(agent: Arc<Agent>, data: Handle, accepting: Option<JoinHandle<()>>) {
-    let every = notify::watchdog().map_or(Duration::from_secs(10), |limit| limit / 3);
+    let watched = notify::watchdog();
+    let every = watched.map_or(Duration::from_secs(10), |limit| limit / 3);
+    let mut told = String::new();
     loop {
         tokio::time::sleep(every).await;
         let runs = timeout(every, data.spawn(async {})).await.is_ok();
         let accepts = agent.life.phase() != Phase::Running || !accepting.as_ref().is_some_and(JoinHandle::is_finished);
         if runs && accepts {
-            notify::alive();
-            notify::status(&line(&agent));
+            if watched.is_some() {
+                notify::alive();
+            }
+            let line = line(&agent);
+            if line != told {
+                notify::status(&line);
+                told = line;
+            }
         } else {
             tracing::error!(runs, accepts, "the data path is stuck");
         }
