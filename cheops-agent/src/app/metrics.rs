@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::capture::Capture;
 use crate::act::Shared;
 use crate::admin::Peers;
+use crate::kernel::session::Sessions;
 use crate::peer::{Count, PeerState};
 
 /// The kernel programs' counters, by hook and by outcome and reason.
@@ -21,6 +22,18 @@ pub struct Kernel(pub Capture);
 pub struct Links {
     pub peers: Peers,
     pub shared: Arc<Shared>,
+}
+
+/// The sessions of `cheops exec`.
+pub struct Exec(pub Arc<Sessions>);
+
+impl Collector for Exec {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let live = i64::try_from(self.0.list().len()).unwrap_or(i64::MAX);
+        let gauge =
+            encoder.encode_descriptor("exec_sessions", "Live sessions of cheops exec", None, MetricType::Gauge)?;
+        ConstGauge::new(live).encode(gauge)
+    }
 }
 
 impl Collector for Kernel {
@@ -90,6 +103,12 @@ impl Collector for Links {
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Kernel")
+    }
+}
+
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Exec")
     }
 }
 

@@ -190,6 +190,9 @@ impl Started {
     /// Adds the figures of other rooms to the metrics.
     fn count(&self) {
         self.agent.observer.add_collector(Box::new(metrics::Kernel(self.capture.clone())));
+        if let Some(sessions) = self.agent.sessions.clone() {
+            self.agent.observer.add_collector(Box::new(metrics::Exec(sessions)));
+        }
         if let Some(peers) = self.agent.peers.clone() {
             let links = metrics::Links { peers, shared: self.agent.shared.clone() };
             self.agent.observer.add_collector(Box::new(links));

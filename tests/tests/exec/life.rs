@@ -117,7 +117,9 @@ fn many_sessions_at_once() -> anyhow::Result<()> {
         assert_eq!(shell.ask(&url)?, if *number % 2 == 0 { "Paris" } else { "Berlin" });
     }
     assert_eq!(sessions(agent)?.len(), 12);
+    assert_eq!(agent.metric("cheops_exec_sessions")?, Some(12.0));
     drop(shells);
     all_gone(agent);
+    assert_eq!(agent.metric("cheops_exec_sessions")?, Some(0.0));
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! The installed agent under a real systemd: one of the test's own, as process 1 of namespaces of its own, with a cgroup
-//! tree of its own, which sees what was installed laid over this machine's files.
+//! The agent installed into a system and run by its systemd: one of the test's own, as process 1 of namespaces of its
+//! own, with a cgroup tree of its own, whose files are a layer over this machine's.
 
 use std::fs::File;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use cheops_agent::kernel::cgroup::{self, Group};
@@ -14,16 +14,18 @@ use super::*;
 const SOON: Duration = Duration::from_secs(20);
 
 /// Nothing of the machine is written: /etc and /usr are layers, /run, /tmp, /var and /dev are the system's own. Only the
-/// units of `$0/units` and of the installation exist, so that nothing else of a boot is done.
+/// units of `$0/units` exist, so that nothing else of a boot is done.
 const BOOT: &str = r#"set -e
 echo $$ > "$1/cgroup.procs"
 exec unshare --fork --kill-child --pid --mount --net --cgroup --uts --ipc sh -ec '
     mount --make-rprivate /
     mount -t proc proc /proc
     for own in run tmp var; do mount -t tmpfs tmpfs /$own; done
-    mkdir -p /run/etc /run/work /run/lock /run/generators /var/lib /var/tmp
-    mount -t overlay overlay -o "lowerdir=$0/root/etc:/etc,upperdir=/run/etc,workdir=/run/work" /etc
-    mount -t overlay overlay -o "lowerdir=$0/root/usr:/usr" /usr
+    mkdir -p /run/lock /run/generators /var/lib /var/tmp
+    for layer in etc usr; do
+        mkdir -p /run/layers/$layer/upper /run/layers/$layer/work
+        mount -t overlay overlay -o "lowerdir=/$layer,upperdir=/run/layers/$layer/upper,workdir=/run/layers/$layer/work" /$layer
+    done
     mount -t tmpfs tmpfs /run/lock
     mkdir /run/lock/dev
     mount -t tmpfs -o mode=755 tmpfs /run/lock/dev
@@ -36,8 +38,6 @@ exec unshare --fork --kill-child --pid --mount --net --cgroup --uts --ipc sh -ec
     umount -R /sys/fs/cgroup
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     ip link set lo up
-    systemd-sysusers /usr/lib/sysusers.d/cheops.conf
-    systemd-tmpfiles --create /usr/lib/tmpfiles.d/cheops.conf
     exec env -i container=lab PATH=/usr/sbin:/usr/bin SYSTEMD_UNIT_PATH="$0/units" \
         SYSTEMD_GENERATOR_PATH=/run/generators \
         /lib/systemd/systemd --system --unit=lab.target --log-target=null --show-status=no
@@ -54,7 +54,7 @@ name = "app"
 endpoints = { Berlin = "http://127.0.0.1:8080", Paris = "http://10.77.2.1:8080" }
 "#;
 
-/// A booted system with the agent installed. Everything of it is killed when dropped.
+/// A booted system. Everything of it is killed when dropped.
 struct System {
     boot: Child,
     init: String,
@@ -65,11 +65,7 @@ struct System {
 impl System {
     fn boot() -> anyhow::Result<Self> {
         let directory = directory()?;
-        let root = directory.path().join("root");
-        xtask(&["install", "--debug"], &root)?;
-        std::fs::create_dir_all(root.join("etc/cheops/agent.d"))?;
-        std::fs::write(root.join("etc/cheops/agent.d/lab.toml"), CONFIGURATION)?;
-        units(directory.path(), &root)?;
+        units(directory.path())?;
         let group = Group::create(&cgroup::mount()?, &format!("cheops-systemd-{}", std::process::id()))?;
         let log = File::create(directory.path().join("log"))?;
         let mut command = Command::new("sh");
@@ -135,8 +131,8 @@ impl Drop for System {
     }
 }
 
-/// The targets that units are ordered by, empty, and the installed units with a shorter watchdog.
-fn units(directory: &Path, root: &Path) -> anyhow::Result<()> {
+/// The targets that units are ordered by, empty, and links to what will be installed, with a shorter watchdog.
+fn units(directory: &Path) -> anyhow::Result<()> {
     let units = directory.join("units");
     std::fs::create_dir_all(units.join("cheops-agent.service.d"))?;
     let targets = ["lab", "sysinit", "basic", "sockets", "shutdown", "umount", "multi-user", "network-online"];
@@ -144,51 +140,64 @@ fn units(directory: &Path, root: &Path) -> anyhow::Result<()> {
         std::fs::write(units.join(format!("{target}.target")), "[Unit]\nDefaultDependencies=no\nAllowIsolate=yes\n")?;
     }
     for name in ["cheops-agent.service", "cheops-agent.socket"] {
-        std::fs::copy(root.join("usr/lib/systemd/system").join(name), units.join(name))?;
+        std::os::unix::fs::symlink(Path::new("/usr/lib/systemd/system").join(name), units.join(name))?;
     }
     // There is no journal.
     let short = "[Service]\nWatchdogSec=3s\nStandardOutput=file:/run/agent.log\nStandardError=file:/run/agent.log\n";
     std::fs::write(units.join("cheops-agent.service.d/lab.conf"), short)?;
-    let serve = "[Unit]\nDefaultDependencies=no\n[Service]\nWorkingDirectory=/usr/share/cheops\nExecStart=python3 -m http.server --bind 127.0.0.1 8080\nStandardOutput=null\nStandardError=null\n";
+    let serve = "[Unit]\nDefaultDependencies=no\n[Service]\nWorkingDirectory=/usr/share/doc\nExecStart=python3 -m http.server --bind 127.0.0.1 8080\nStandardOutput=null\nStandardError=null\n";
     std::fs::write(units.join("app.service"), serve)?;
     Ok(())
 }
 
 #[test]
-fn the_agent_lives_under_systemd_in_its_sandbox() -> anyhow::Result<()> {
+fn the_agent_is_installed_lives_in_its_sandbox_and_is_taken_away() -> anyhow::Result<()> {
     let system = System::boot()?;
+    let xtask = program("xtask")?.display().to_string();
+    let said = system.run(&[&xtask, "install", "--debug"])?;
+    assert!(said.contains("+ /usr/bin/cheops-agent") && said.contains("next: "), "{said}");
+    let configure = format!("cat > /etc/cheops/agent.d/lab.toml <<'END'\n{CONFIGURATION}END\n");
+    system.run(&["sh", "-c", &configure])?;
+    system.run(&["cheops-agent", "--check-config"])?;
     system.run(&["systemctl", "start", "app.service"])?;
-    system.run(&["systemctl", "start", "cheops-agent.service"])?;
+    system.run(&["systemctl", "enable", "--now", "cheops-agent.service"])?;
+    lives(&system)?;
+    outlives(&system)?;
+
+    let said = system.run(&[&xtask, "uninstall", "--purge"])?;
+    assert!(said.contains("- cheops-admin: gone"), "{said}");
+    assert!(system.user(&["curl", "-si", URL])?.contains("200 OK"), "the API is reached directly");
+    let find = "find /usr /etc /run /var /sys/fs/cgroup -iname '*cheops*' -not -path '/run/layers/*'; \
+        getent group | grep cheops; true";
+    assert_eq!(system.run(&["sh", "-c", find])?, "", "left behind");
+    Ok(())
+}
+
+const URL: &str = "http://127.0.0.1:8080/";
+
+/// It serves, as a user of its own.
+fn lives(system: &System) -> anyhow::Result<()> {
     let status = system.user(&["cheops", "status", "--wait=10s"])?;
     assert!(status.contains("Berlin"), "{status}");
     assert_eq!(system.property("User")?, "cheops-agent");
-
-    // Sessions: the agent makes groups and moves root's processes, though it isn't root.
-    let url = "http://127.0.0.1:8080/";
-    let scoped = system.user(&["cheops", "exec", "--scope", "{app: Berlin}", "--", "curl", "-si", url])?;
+    // It makes groups and moves root's processes, though it isn't root.
+    let scoped = system.user(&["cheops", "exec", "--scope", "{app: Berlin}", "--", "curl", "-si", URL])?;
     assert!(scoped.contains("X-Cheops-Site: Berlin"), "{scoped}");
-
     system.run(&["systemctl", "reload", "cheops-agent.service"])?;
-    let first = system.property("MainPID")?;
-    system.run(&["kill", "-KILL", &first])?;
+    Ok(())
+}
+
+/// It is started again when it is killed, and when it hangs.
+fn outlives(system: &System) -> anyhow::Result<()> {
     let is_back = |before: &str| {
         let (pid, state) = (system.property("MainPID").ok(), system.property("ActiveState").ok());
         state.as_deref() == Some("active") && pid.is_some_and(|pid| pid != "0" && pid != before)
     };
-    assert!(eventually(SOON, || is_back(&first)), "not restarted after it was killed: {}", system.log());
-
-    // It hangs: the watchdog ends it, and it is started again.
-    let second = system.property("MainPID")?;
-    let before = Instant::now();
-    system.run(&["kill", "-STOP", &second])?;
-    assert!(eventually(SOON, || is_back(&second)), "the watchdog did nothing: {}", system.log());
-    assert!(before.elapsed() > Duration::from_secs(1));
+    for (signal, trouble) in [("-KILL", "it was killed"), ("-STOP", "it hung")] {
+        let before = system.property("MainPID")?;
+        system.run(&["kill", signal, &before])?;
+        assert!(eventually(SOON, || is_back(&before)), "not started again when {trouble}: {}", system.log());
+    }
     assert_eq!(system.property("NRestarts")?, "2");
-    system.user(&["cheops", "status", "--wait=10s"])?;
-
-    system.run(&["systemctl", "stop", "cheops-agent.service", "cheops-agent.socket"])?;
-    assert!(system.user(&["cheops-agent", "--dump-maps"]).is_err(), "programs are left behind");
-    assert!(system.user(&["curl", "-si", url])?.contains("200 OK"));
-    assert!(system.run(&["ls", "/run/cheops"]).is_err(), "the run directory is left behind");
-    Ok(())
+    system.user(&["cheops", "status", "--wait=10s"]).map(drop)
 }
