@@ -136,3 +136,16 @@ fn a_listener_that_systemd_keeps_is_used() -> anyhow::Result<()> {
     drop(kept);
     Ok(())
 }
+
+/// The first net against loops: what the agent listens on is never guarded.
+#[test]
+fn an_own_address_is_not_guarded_and_the_others_are() -> anyhow::Result<()> {
+    let mut two = Two::new()?;
+    let listeners = two.taker.facts()?["listeners"].clone();
+    let own: SocketAddr = listeners[0].as_str().context("an address")?.parse()?;
+    let error = two.taker.guard_own(&[own, two.v4]).expect_err("an own address").to_string();
+    assert!(error.contains(&own.to_string()) && error.contains("agent itself"), "{error}");
+    assert_eq!(two.taker.number(own)?, None);
+    let (host, to) = (two.paris.clone(), two.v4);
+    two.reaches(&host, to, true)
+}
