@@ -12,6 +12,7 @@ pub mod exchange;
 pub(crate) mod fakes;
 mod far;
 pub mod forward;
+mod ids;
 pub mod link;
 mod otherwise;
 pub mod passthrough;

@@ -27,6 +27,7 @@ pub mod peer;
 pub mod plan;
 pub mod profile;
 pub mod scope;
+pub mod workflow;
 
 // around it
 pub mod admin;

@@ -62,6 +62,7 @@ const SUITES: &[Suite] = &[
     on_lab!("http", "framing, byte-exact forwarding, streams, bad input"),
     on_lab!("sharing", "a scoped request is served by another site"),
     on_lab!("otherwise", "A || B: never both"),
+    on_lab!("workflow", "the scope follows the calls that services make"),
     on_lab!("faults", "cuts, loss, dead and frozen agents: what users see"),
     on_lab!("exec", "the scope of a process tree"),
     on_lab!("systemd", "units, their sandbox, installing, the agent under a real systemd"),

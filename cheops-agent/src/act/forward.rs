@@ -10,6 +10,7 @@ use super::exchange::{
     Answering, Bounds, Cause, ExchangeError, Finished, Judged, Kept, Next, Reached, Sending, Side, exchange,
 };
 use super::far::{Far, blame};
+use super::ids;
 use super::passthrough::tunnel;
 use super::reach;
 use super::run::{RunError, Scoped};
@@ -204,7 +205,7 @@ fn envelope(shared: &Shared, scoped: &Scoped<'_>, to: &Destination) -> Envelope 
         entry: scoped.plan.entry.clone(),
         hops: vec![reach::here(shared)],
         request: scoped.id.to_owned(),
-        links: Vec::new(),
+        links: ids::for_envelope(scoped.links),
         deadline: Some(shared.config.load().timeouts.exchange),
         client: Some(scoped.client.get()),
         decided: false,

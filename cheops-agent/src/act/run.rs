@@ -11,6 +11,7 @@ use crate::address::ClientAddr;
 use crate::http::{BodyLength, Code, Problem, RequestHead};
 use crate::names::SiteName;
 use crate::plan::Plan;
+use crate::workflow::Links;
 
 /// A scoped request. Its body is pending at the client, or still comes.
 #[derive(Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct Scoped<'a> {
     pub client: ClientAddr,
     /// `X-Cheops-Request`.
     pub id: &'a str,
+    /// The ids by which calls below it are linked to it; they are live already.
+    pub links: &'a Links,
 }
 
 /// What came of a scoped request.

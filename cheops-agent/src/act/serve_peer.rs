@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::exchange::{Answering, Bounds, ExchangeError, Finished, Next, Reached, Sending, Side, exchange};
 use super::far::{Far, blame};
+use super::ids;
 use super::passthrough::tunnel;
 use super::reach;
 use super::shared::Shared;
@@ -16,6 +17,7 @@ use crate::metadata::{Endpoint, Service, Snapshot};
 use crate::observe::{self, Limit, RequestEvent};
 use crate::peer::{Call, Envelope, Outcome, Refusal, Serve, ServerStream};
 use crate::plan::target;
+use crate::workflow::Held;
 
 /// Sites and hosts that a request may have passed before it comes here.
 const MAX_PASSED: usize = 4;
@@ -51,15 +53,7 @@ struct Seen {
 async fn serve(shared: &Shared, call: Call, seen: &mut Seen) -> Result<Option<Finished>, Refusal> {
     let envelope = call.envelope.clone();
     let snapshot = shared.snapshot.load_full();
-    let reached = match admit(shared, &snapshot, &call) {
-        Ok(endpoint) => {
-            let onward = onward(shared, &envelope);
-            let peer = ClientAddr::new(call.address);
-            reach::own(shared, &snapshot, endpoint, peer, &onward).await.map(|far| (far, endpoint))
-        }
-        Err(refusal) => Err(refusal),
-    };
-    let (far, endpoint) = match reached {
+    let (far, endpoint, _held) = match reached(shared, &snapshot, &call).await {
         Ok(reached) => reached,
         Err(refusal) => {
             if let Err(error) = call.refuse(&refusal) {
@@ -83,6 +77,19 @@ async fn serve(shared: &Shared, call: Call, seen: &mut Seen) -> Result<Option<Fi
         Ok(()) => ended.map(Some),
         Err(_) => Ok(None),
     }
+}
+
+/// The service, reached, and the request's ids, live before it is sent on.
+async fn reached<'a>(
+    shared: &Shared,
+    snapshot: &'a Snapshot,
+    call: &Call,
+) -> Result<(Far, &'a Endpoint, Option<Held>), Refusal> {
+    let endpoint = admit(shared, snapshot, call)?;
+    let held = ids::hold_for_peer(shared, &call.envelope)?;
+    let (onward, peer) = (onward(shared, &call.envelope), ClientAddr::new(call.address));
+    let far = reach::own(shared, snapshot, endpoint, peer, &onward).await?;
+    Ok((far, endpoint, held))
 }
 
 /// Whether the exchange may be served here, and the endpoint that serves it.

@@ -15,6 +15,7 @@ use crate::metadata::Snapshot;
 use crate::observe::Observer;
 use crate::peer;
 use crate::profile::Profiles;
+use crate::workflow::Workflows;
 
 /// Everything that serving a request may look at. What changes while the agent runs is swapped whole.
 pub struct Shared {
@@ -28,6 +29,8 @@ pub struct Shared {
     pub observer: Arc<Observer>,
     /// Of `cheops exec`.
     pub sessions: Arc<Scopes>,
+    /// The ids by which calls are linked to the scoped request that caused them.
+    pub workflows: Arc<Workflows>,
     pub admission: Admission,
     /// Where this agent itself listens: never dialled.
     pub own: ArcSwap<Vec<SocketAddr>>,
@@ -56,6 +59,7 @@ impl Shared {
             origins,
             observer,
             sessions: Arc::default(),
+            workflows: Arc::default(),
             admission: Admission::default(),
             own: ArcSwap::default(),
             mark: None,

@@ -31,6 +31,7 @@ struct Status {
     capture: Capture,
     metadata: Metadata,
     connections: Connections,
+    workflows: Workflows,
     sites: Vec<SiteLine>,
 }
 
@@ -66,6 +67,14 @@ struct Connections {
     limit: usize,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Workflows {
+    /// Ids of scoped requests by which calls are found now.
+    records: usize,
+    limit: usize,
+}
+
 pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
     let config = agent.config();
     let waiting = agent.life.waiting();
@@ -98,6 +107,7 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
             taken: agent.observer.connections_taken(),
             limit: config.limits.connections,
         },
+        workflows: Workflows { records: agent.shared.workflows.live(), limit: config.limits.workflow_records },
         sites: sites::lines(&agent),
     };
     document("Status", status)

@@ -14,6 +14,7 @@ use crate::act::Shared;
 use crate::admin::Peers;
 use crate::kernel::session::Sessions;
 use crate::peer::{Count, PeerState};
+use crate::workflow::{Kind, Refused, Workflows};
 
 /// The kernel programs' counters, by hook and by outcome and reason.
 pub struct Kernel(pub Capture);
@@ -33,6 +34,37 @@ impl Collector for Exec {
         let gauge =
             encoder.encode_descriptor("exec_sessions", "Live sessions of cheops exec", None, MetricType::Gauge)?;
         ConstGauge::new(live).encode(gauge)
+    }
+}
+
+/// How calls were linked to the scoped requests that caused them.
+pub struct Calls(pub Arc<Workflows>);
+
+impl Collector for Calls {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let meaning = "Ids of scoped requests by which calls are found";
+        let family = encoder.encode_descriptor("workflow_records", meaning, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(self.0.live()).unwrap_or(i64::MAX)).encode(family)?;
+        let counters = self.0.counters();
+        let meaning = "Requests without a scope while there were records, by the id that linked them";
+        let mut family = encoder.encode_descriptor("workflow_calls", meaning, None, MetricType::Counter)?;
+        let linked = Kind::ALL.iter().map(|kind| (kind.as_str(), counters.linked(*kind)));
+        for (link, count) in linked.chain([("none", counters.unlinked())]) {
+            ConstCounter::new(count).encode(family.encode_family(&[("link", link)])?)?;
+        }
+        let meaning = "Requests that were refused for their ids, by reason";
+        let mut family = encoder.encode_descriptor("workflow_refused", meaning, None, MetricType::Counter)?;
+        for reason in Refused::ALL {
+            let count = ConstCounter::new(counters.refused(*reason));
+            count.encode(family.encode_family(&[("reason", reason.as_str())])?)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Calls")
     }
 }
 

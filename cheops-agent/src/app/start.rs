@@ -193,6 +193,8 @@ impl Started {
         if let Some(sessions) = self.agent.sessions.clone() {
             self.agent.observer.add_collector(Box::new(metrics::Exec(sessions)));
         }
+        let calls = metrics::Calls(self.agent.shared.workflows.clone());
+        self.agent.observer.add_collector(Box::new(calls));
         if let Some(peers) = self.agent.peers.clone() {
             let links = metrics::Links { peers, shared: self.agent.shared.clone() };
             self.agent.observer.add_collector(Box::new(links));

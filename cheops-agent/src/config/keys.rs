@@ -90,6 +90,7 @@ keys! {
     "limits.connections-per-client" Count, Default("4096"), "Client connections from one address.";
     "limits.peer-exchanges" Count, Default("1024"), "Exchanges that peers may have open here.";
     "limits.otherwise-spool" Size, Default(r#""1MiB""#), "Bytes of a request's body that are kept so that || can go on to the next site.";
+    "limits.workflow-records" Count, Default("65536"), "Ids of scoped requests that are kept so that the calls below them are found.";
 
     "timeouts.header-read" Duration, Default(r#""30s""#), "From the first byte of a head to its last.";
     "timeouts.body-read" Duration, Default(r#""5m""#), "Between two pieces of a request's body.";
@@ -98,6 +99,7 @@ keys! {
     "timeouts.exchange" Duration, Default(r#""120s""#), "A scoped exchange at a peer, until its answer begins.";
     "timeouts.keepalive" Duration, Default(r#""60s""#), "Idle time before TCP keepalive probes, on both sides.";
     "timeouts.user-timeout" Duration, Default(r#""120s""#), "TCP_USER_TIMEOUT: how long sent data may stay unacknowledged, on both sides.";
+    "timeouts.workflow" Duration, Default(r#""60s""#), "How long a scoped request's ids link calls to it after its answer.";
     "timeouts.drain" Duration, Default(r#""30s""#), "How long exchanges may go on after SIGTERM.";
 
     "log.level" Text, Default(r#""info""#), "error, warn, info, debug, trace, or filters such as info,cheops_agent::peer=debug.";

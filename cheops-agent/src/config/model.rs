@@ -127,6 +127,8 @@ pub struct Limits {
     pub peer_exchanges: usize,
     /// Bytes of a request's body kept so that `||` can go on to the next site.
     pub otherwise_spool: usize,
+    /// Ids of scoped requests that are kept so that the calls below them are found.
+    pub workflow_records: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +147,8 @@ pub struct Timeouts {
     pub keepalive: Duration,
     /// `TCP_USER_TIMEOUT` on both sides.
     pub user_timeout: Duration,
+    /// How long a scoped request's ids link calls to it after its answer.
+    pub workflow: Duration,
     /// How long exchanges may go on after SIGTERM.
     pub drain: Duration,
 }

@@ -143,6 +143,7 @@ fn read_limits(limits: &Section<'_>, f: &mut Findings) -> Limits {
         connections_per_client: limits.get("connections-per-client", values::count, f).value,
         peer_exchanges: limits.get("peer-exchanges", values::count, f).value,
         otherwise_spool: limits.get("otherwise-spool", values::size, f).value,
+        workflow_records: limits.get("workflow-records", values::count, f).value,
     }
 }
 
@@ -156,6 +157,7 @@ fn read_timeouts(timeouts: &Section<'_>, f: &mut Findings) -> Timeouts {
         exchange: get("exchange"),
         keepalive: get("keepalive"),
         user_timeout: get("user-timeout"),
+        workflow: get("workflow"),
         drain: get("drain"),
     }
 }

@@ -168,6 +168,7 @@ fn limits(raw: &Raw, findings: &mut Findings) {
         ("connections-per-client", limits.connections_per_client, 1, 1 << 20),
         ("peer-exchanges", limits.peer_exchanges, 1, 1 << 20),
         ("otherwise-spool", limits.otherwise_spool, 0, 1 << 30),
+        ("workflow-records", limits.workflow_records, 1, 1 << 24),
     ];
     for (name, value, least, most) in ranges {
         if !(least..=most).contains(&value) {

@@ -48,6 +48,7 @@ codes! {
     RequestTimeout     "request-timeout"     408 "The request did not arrive in time"           "Send the head and the body without long pauses.";
     ScopeConflict      "scope-conflict"      409 "The scope contradicts what is recorded"       "Change the record with: cheops resource extend, shrink or move.";
     RequestIdInUse     "request-id-in-use"   409 "The request id is live under another scope"   "Use a fresh request id.";
+    AmbiguousWorkflow  "ambiguous-workflow"  409 "The call belongs to several scoped requests"  "Give each scoped request ids of its own, or the call its own scope.";
     BodyTooLarge       "body-too-large"      413 "The body is larger than the configured limit" "Raise the limit in agent.toml, or send less.";
     HeadTooLarge       "head-too-large"      431 "The request's head is too large"              "Send a smaller head, or raise limits.head-bytes and limits.headers in agent.toml.";
     ServiceUnreachable "service-unreachable" 502 "The service can't be reached"                 "Check that the service runs: cheops check.";
@@ -56,6 +57,7 @@ codes! {
     PeerUnreachable    "peer-unreachable"    503 "The other site can't be reached"              "See cheops sites; try again when the site is back.";
     NotExported        "not-exported"        403 "The other site does not offer this service to its peers" "Set export = true for the service at that site.";
     TooManyConnections "too-many-connections" 503 "The agent is at its limit of connections"    "Try again; or raise limits.connections in agent.toml.";
+    TooManyWorkflows   "too-many-workflows"  503 "The agent is at its limit of workflows"       "Try again; or raise limits.workflow-records in agent.toml, or lower timeouts.workflow.";
     Draining           "draining"            503 "The agent is shutting down"                   "Try again in a moment.";
     Timeout            "timeout"             504 "The answer did not come in time"              "Look whether the request took effect before you send it again.";
     VersionNotSupported "version-not-supported" 505 "The HTTP version is not supported"         "Send HTTP/1.1 or HTTP/1.0.";

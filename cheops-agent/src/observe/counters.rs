@@ -71,6 +71,7 @@ reasons! {
         ConnectionsPerClient = "connections-per-client",
         PeerExchanges = "peer-exchanges",
         OtherwiseSpool = "otherwise-spool",
+        WorkflowRecords = "workflow-records",
         Exchange = "exchange",
         Connect = "connect",
         Drain = "drain",

@@ -14,6 +14,7 @@ use crate::scope::{self, Carrier, Completed, Scope, carriers};
 
 use super::binding::{self, Binding};
 use super::model::{CarriedScope, Destination, NextOn, Plan, Reason, Route, ScopeSource};
+use super::target::TargetError;
 use super::{reason, target};
 
 /// What a decision may look at besides the request.
@@ -112,6 +113,8 @@ fn examine(asked: &Asked<'_>, world: &World<'_>) -> Result<Option<(Plan, Bytes)>
     let found = match (addressed, &counts) {
         (Ok(found), _) => found,
         (Err(_), None) => return Ok(None),
+        // A workflow's scope speaks of services only; nobody asked for it at this address.
+        (Err(TargetError::NoService | TargetError::NoPrefix), Some(Counts::Inherited(_))) => return Ok(None),
         (Err(error), Some(_)) => {
             return Err(Problem::new(Code::UnmatchedTarget, format!("can't honour the scope: {error}")));
         }

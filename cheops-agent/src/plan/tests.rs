@@ -564,3 +564,20 @@ mod forwarding {
         }
     }
 }
+
+#[test]
+fn a_call_inside_a_workflow_to_no_known_service_is_left_alone() {
+    let fixture = Fixture::new();
+    let completed = Completed::parse(r#"{"Nova":"Paris","default":"Berlin"}"#).expect("valid");
+    let entry = SiteName::from("Berlin");
+    let workflow = Some(Workflow { scope: &completed, entry: &entry });
+    for (to, target) in [("10.0.0.1:90", "/other"), ("10.0.0.1:90", "/"), ("10.9.9.9:1", "/a")] {
+        let head = head("GET", target, None);
+        let asked = Asked { head: &head, orig: orig(to), session: None, workflow };
+        assert_eq!(decide(&asked, &fixture.world()), Decision::Unscoped, "{to} {target}");
+    }
+    // What might be a service's is refused rather than served without the scope.
+    let head = head("GET", "/image/../volume", None);
+    let asked = Asked { head: &head, orig: orig("10.0.0.1:90"), session: None, workflow };
+    assert_eq!(refusal(decide(&asked, &fixture.world())).code, Code::UnmatchedTarget);
+}

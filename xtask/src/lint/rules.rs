@@ -34,6 +34,7 @@ const ROOMS: &[&[&str]] = &[
     &["scope"],
     &["profile"],
     &["plan"],
+    &["workflow"],
     &["peer"],
     &["act"],
     // around; the daemon has arguments, and a command runs the daemon's checks

@@ -7,6 +7,7 @@ use super::close::Close;
 use super::log::Log;
 use crate::act::exchange::{Answering, Cause, ExchangeError, Finished, Judged, Next, Sending, Side, exchange};
 use crate::act::forward;
+use crate::act::ids;
 use crate::act::link::Link;
 use crate::act::run::{Ran, RunError, Scoped, run};
 use crate::act::upstream::DialError;
@@ -44,7 +45,18 @@ impl Connection {
         let world =
             World { snapshot: &snapshot, profiles: &profiles, carriers: &self.config.scope, here: &self.config.site };
         let asked = Asked { head, orig: self.taken.orig, session: session.as_deref(), workflow: None };
-        Ok(plan::decide(&asked, &world))
+        let inherited = ids::inherited(&self.shared, &self.config, &snapshot, head, self.taken.orig);
+        Ok(match &inherited {
+            Ok(inherited) => {
+                let workflow = inherited.as_ref().map(|inherited| inherited.workflow());
+                plan::decide(&Asked { workflow, ..asked }, &world)
+            }
+            // Its own scope would outrank them all.
+            Err(error) => match plan::decide(&Asked { session: None, ..asked }, &world) {
+                Decision::Unscoped => Decision::Refused(error.problem()),
+                decision => decision,
+            },
+        })
     }
 
     /// By the addressed endpoint, byte for byte, over the connection that was dialled for the client.
@@ -127,6 +139,11 @@ impl Connection {
     async fn scoped(&mut self, head: &RequestHead, plan: &Plan, cut: Bytes, mut log: Log<'_>) -> Result<(), Close> {
         log.planned(plan);
         let id = log.id().to_owned();
+        let links = ids::of_planned(&self.shared, head, plan);
+        let _held = match ids::hold(&self.shared, &links, plan, &id) {
+            Ok(held) => held,
+            Err(problem) => return self.refuse_request(head, &problem, !has_body(head), log).await,
+        };
         if plan.route == Route::Direct {
             let here = Destination {
                 site: plan.addressed.clone(),
@@ -138,7 +155,7 @@ impl Connection {
             let answering = Answering { judge: Some(&mut judge), begin_within: None };
             return self.over_link(head, cut, answering, log.tried(std::slice::from_ref(&plan.addressed))).await;
         }
-        let scoped = Scoped { request: head, head: &cut, plan, client: self.taken.client, id: &id };
+        let scoped = Scoped { request: head, head: &cut, plan, client: self.taken.client, id: &id, links: &links };
         let Ran { sites, ended } = run(&self.shared, &mut self.client, scoped).await;
         let log = log.tried(&sites);
         match ended {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::act::exchange::Next;
-use crate::act::{ServePeer, fakes};
+use crate::act::{ServePeer, fakes, ids};
 use crate::address::OrigDst;
 use crate::http::reply::{self, Manner};
 use crate::metadata::{Endpoint, Service, Site, Snapshot};
@@ -347,13 +347,13 @@ async fn take(at: &AtSite, addressed: &AtSite, client: DuplexStream) -> Ran {
     };
     let request = RequestHead::parse(client.pending.split_to(end).freeze(), 100).expect("a request");
     let (plan, head) = planned(at, addressed, &request);
-    let client_address = ClientAddr::new("10.9.8.7:6543".parse().expect("an address"));
-    let scoped = Scoped { request: &request, head: &head, plan: &plan, client: client_address, id: "r-1" };
+    let from = ClientAddr::new("10.9.8.7:6543".parse().expect("an address"));
     let ran = tokio::spawn({
         // Spawned: this must be a future that a connection's task can hold.
         let (shared, request, head, plan) = (at.shared.clone(), request.clone(), head.clone(), plan.clone());
         async move {
-            let scoped = Scoped { request: &request, head: &head, plan: &plan, client: client_address, id: "r-1" };
+            let links = ids::of_planned(&shared, &request, &plan);
+            let scoped = Scoped { request: &request, head: &head, plan: &plan, client: from, id: "r-1", links: &links };
             let ran = run(&shared, &mut client, scoped).await;
             (ran, client)
         }
@@ -361,7 +361,7 @@ async fn take(at: &AtSite, addressed: &AtSite, client: DuplexStream) -> Ran {
     let (ran, mut client) = ran.await.expect("no panic");
     if let Err(RunError::Refused { problem, body_taken }) = &ran.ended {
         assert!(!body_taken || client.pending.is_empty(), "this request's body would be read as the next request");
-        client.send(reply::problem(problem, scoped.id, Manner::of(&request, *body_taken))).await.expect("written");
+        client.send(reply::problem(problem, "r-1", Manner::of(&request, *body_taken))).await.expect("written");
     }
     ran
 }

@@ -1,0 +1,26 @@
+//! Which scoped request caused a call, so that the scope binds the calls that services make while they handle it
+//! (SPEC.md 3.2).
+//!
+//! Only ids that the application itself carries link a call to a request; nothing is guessed. `links` finds them in a
+//! head. `table` keeps, for each id of a scoped request, its completed scope from before the request is sent until some
+//! time after its answer, since services work on in the background; a
+//! request that carries a live id and no scope inherits that scope.
+//!
+//! - A record is made after its request was decided about, so it never applies to it; and the agent's own connections
+//!   to services are not taken, so the request doesn't come by again.
+//! - A call with an own scope is served by that, whatever its workflow says. If its ids are live, they then stand for
+//!   both scopes, and calls below it that name none are refused rather than guessed about.
+//! - A request with an own scope whose id is live under another scope at the same service is no call within that
+//!   workflow, but another request with a used id: it is refused before anything was done.
+//! - What is recorded here is known here. The agents that a request passes record it too, by its envelope; the other
+//!   agents of a site are told by their peer links.
+
+mod counters;
+pub mod links;
+pub mod live;
+pub mod table;
+
+pub use counters::{Counters, Refused};
+pub use links::{Kind, Link, Links};
+pub use live::{Held, Keep, Workflows};
+pub use table::{Inherited, Maker, WorkflowError};
