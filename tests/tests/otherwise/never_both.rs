@@ -31,7 +31,7 @@ fn seen(answer: anyhow::Result<Answer>) -> anyhow::Result<Seen> {
 /// Checks each request against what the services recorded.
 fn check(federation: &Federation, requests: &HashMap<String, Seen>) {
     let at = |site: &str, id: &str| {
-        let path = format!("/things/{id} ");
+        let path = format!("/things/{id}/");
         let all = federation.service(site, "app").requests();
         all.iter().filter(|request| request.complete && request.line().contains(&path)).count()
     };
@@ -58,8 +58,13 @@ fn jitter(round: u64, most: u64) -> Duration {
     Duration::from_millis((round.wrapping_mul(2_654_435_761) >> 7) % most)
 }
 
+/// A service takes a while over it, so that things break while it does.
+fn path(id: &str) -> String {
+    format!("/things/{id}/slow/40")
+}
+
 fn send(federation: &Federation, id: &str) -> anyhow::Result<Seen> {
-    let request = post(&format!("/things/{id}"), SCOPE, "some body");
+    let request = post(&path(id), SCOPE, "some body");
     seen(federation.connect("Berlin", "app").and_then(|mut client| client.exchange(request)))
 }
 
@@ -79,7 +84,7 @@ fn over_many_cuts_no_request_is_served_twice() -> anyhow::Result<()> {
         };
         let came = std::thread::scope(|scope| {
             let asking = scope.spawn(|| send(&federation, &id));
-            std::thread::sleep(jitter(round, 70));
+            std::thread::sleep(jitter(round, 120));
             link.cut();
             std::thread::sleep(if round % 9 == 8 { Duration::from_secs(5) } else { jitter(round + 1, 500) });
             link.heal();
@@ -100,9 +105,9 @@ fn over_many_deaths_no_request_is_served_twice() -> anyhow::Result<()> {
         let id = format!("death-{round}");
         let address = federation.address("Berlin", "app");
         let client = federation.host("Berlin").connect(address);
-        let request = post(&format!("/things/{id}"), SCOPE, "some body");
+        let request = post(&path(&id), SCOPE, "some body");
         let asking = std::thread::spawn(move || client.and_then(|mut client| client.exchange(request)));
-        std::thread::sleep(jitter(round, 60));
+        std::thread::sleep(jitter(round, 110));
         if round % 2 == 0 {
             federation.agent_mut("Paris").kill9()?;
             requests.insert(id, seen(asking.join().expect("no panic"))?);
