@@ -281,6 +281,22 @@ async fn a_bad_answer_is_502_and_nothing_of_it_is_seen() {
 }
 
 #[tokio::test]
+async fn a_client_that_dies_silently_is_noticed() {
+    let world = World::new(|config, _| {
+        config.timeouts.keepalive = Duration::from_secs(61);
+        config.timeouts.user_timeout = Duration::from_secs(17);
+    })
+    .await;
+    let stream = TcpStream::connect(world.door.local_addr().expect("bound")).await.expect("accepted");
+    let taken = world.shared.origins.taken(&stream).expect("known");
+    let connection = Connection::new(Arc::clone(&world.shared), stream, taken);
+    let socket = SockRef::from(&connection.client.stream);
+    assert!(socket.keepalive().expect("read") && socket.tcp_nodelay().expect("read"));
+    assert_eq!(socket.tcp_keepalive_time().expect("read"), Duration::from_secs(61));
+    assert_eq!(socket.tcp_user_timeout().expect("read"), Some(Duration::from_secs(17)));
+}
+
+#[tokio::test]
 async fn a_connection_is_a_small_future() {
     let world = World::new(|_, _| {}).await;
     let address = world.door.local_addr().expect("bound");

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::cases::{ANSWERS, Case, Expected, REQUESTS};
 use super::*;
 use crate::http::Body;
@@ -74,5 +76,56 @@ fn bytes_and_fields_are_limited() {
         if let Err(error) = read {
             assert_eq!(error, FramingError::TooManyFields);
         }
+    }
+}
+
+/// Whole heads and pieces of heads, well-formed or nearly.
+fn heads() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        Just(b"GET / HTTP/1.1\r\n".to_vec()),
+        Just(b"HTTP/1.1 200 OK\r\n".to_vec()),
+        Just(b"Host: x\r\n".to_vec()),
+        Just(b"Content-Length: 3\r\n".to_vec()),
+        Just(b"Transfer-Encoding: chunked\r\n".to_vec()),
+        Just(b"\r\n".to_vec()),
+        "[A-Za-z-]{1,9}:[ \t]?[ -~]{0,9}[ \t]?\r\n".prop_map(String::into_bytes),
+        proptest::collection::vec(any::<u8>(), 0..6),
+    ];
+    proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    /// Whatever comes: no panic, and what is accepted is all there, byte for byte, in its lines.
+    #[test]
+    fn a_head_is_the_sum_of_its_lines(bytes in heads()) {
+        if let Ok(Some(end)) = HeadEnd::default().find(&bytes, 4096) {
+            let raw = Bytes::copy_from_slice(&bytes[..end]);
+            if let Ok(head) = RequestHead::parse(raw.clone(), 100) {
+                prop_assert_eq!(head.raw(), &raw);
+                let fields: usize = head.fields().iter().map(|field| field.line_range().len()).sum();
+                let start = head.fields().first().map_or(end - 2, |field| field.line_range().start);
+                prop_assert_eq!(start + fields + 2, end);
+                let cut: Vec<_> = head.fields().iter().map(Field::line_range).collect();
+                prop_assert_eq!(head.without(&cut), [&raw[..start], b"\r\n"].concat());
+            }
+            let answer = AnswerHead::parse(raw.clone(), 100, "GET");
+            if let Ok(head) = answer {
+                prop_assert_eq!(head.raw(), &raw);
+            }
+        }
+    }
+
+    /// However a chunked body is cut into pieces, its end is found at the same byte.
+    #[test]
+    fn a_body_ends_at_the_same_byte_however_it_comes(bytes in heads(), cut in any::<prop::sample::Index>()) {
+        let whole = [b"4;a=b\r\nabcd\r\n".as_slice(), b"0\r\n", &bytes].concat();
+        let cut = cut.index(whole.len());
+        let mut once = Body::new(BodyLength::Chunked);
+        let expected = once.scan(&whole);
+        let mut twice = Body::new(BodyLength::Chunked);
+        let first = twice.scan(&whole[..cut]);
+        let both = first.and_then(|first| if first < cut { Ok(first) } else { Ok(first + twice.scan(&whole[cut..])?) });
+        prop_assert_eq!(both, expected);
+        prop_assert_eq!(twice.is_done(), once.is_done());
     }
 }
