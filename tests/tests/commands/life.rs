@@ -134,6 +134,11 @@ fn the_drain_has_an_end_and_a_second_signal_means_now() -> anyhow::Result<()> {
         assert!(draining, "the status shows the drain");
         if second {
             federation.agent("Berlin").signal(Signal::SIGTERM)?;
+        } else {
+            // What was let go is not taken again, though names and aliases are looked after all the time.
+            let again = || json(federation.agent("Berlin"), &["status"])["capture"]["guarded"] != 0;
+            assert!(!eventually(Duration::from_millis(2500), again), "guarded again during the drain");
+            assert_eq!(federation.get("Berlin", "app", "/", None)?.status, 200, "reached directly");
         }
         assert!(federation.agent_mut("Berlin").wait_end(SOON)?.success());
         let took = began.elapsed();
