@@ -151,9 +151,10 @@ impl Envelope {
             endpoint: required_name(headers, ENDPOINT)?,
             scope: optional(headers, SCOPE, SCOPE_BYTES)?.map(str::to_owned),
             entry: required_name(headers, ENTRY)?.into(),
-            hops: read_hops(required(headers, HOPS, MAX_HOPS * 2 * 3 * NAME_BYTES)?)?,
+            hops: read_hops(required(headers, HOPS, MAX_HOPS * 2 * (3 * NAME_BYTES + 1))?)?,
             request: request.to_owned(),
-            links: optional(headers, LINKS, MAX_LINKS * 3 * LINK_BYTES)?.map_or(Ok(Vec::new()), read_links)?,
+            links: optional(headers, LINKS, MAX_LINKS * (3 * NAME_BYTES + 3 * LINK_BYTES + 2))?
+                .map_or(Ok(Vec::new()), read_links)?,
             deadline: parsed(headers, DEADLINE)?.map(Duration::from_millis),
             client: parsed(headers, CLIENT)?,
             decided: match optional(headers, DECIDED, 1)? {
@@ -200,7 +201,10 @@ pub(super) fn read_trailers(trailers: &HeaderMap) -> Option<Result<(), Refusal>>
         Outcome::NotSent => Code::PeerUnreachable,
         _ => Code::OutcomeUnknown,
     });
-    let detail = optional(trailers, DETAIL, 3 * DETAIL_BYTES).ok().flatten().and_then(|text| decode(text, DETAIL).ok());
+    let detail = optional(trailers, DETAIL, 3 * DETAIL_BYTES)
+        .ok()
+        .flatten()
+        .and_then(|text| decode(text, DETAIL, 3 * DETAIL_BYTES).ok());
     let detail = detail.unwrap_or_else(|| code.title().to_owned());
     Some(Err(Refusal { outcome, code, detail }))
 }
@@ -215,8 +219,11 @@ fn encode(text: &str) -> String {
     utf8_percent_encode(text, NAME).to_string()
 }
 
-fn decode(text: &str, name: HeaderName) -> Result<String, EnvelopeError> {
-    percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).map_err(|_| EnvelopeError::Malformed(name))
+/// What was encoded; its limit holds for what it is encoded to here, so that whatever is accepted can be sent on.
+fn decode(text: &str, name: HeaderName, most: usize) -> Result<String, EnvelopeError> {
+    let Ok(decoded) = percent_decode_str(text).decode_utf8() else { return Err(EnvelopeError::Malformed(name)) };
+    let encoded: usize = utf8_percent_encode(&decoded, NAME).map(str::len).sum();
+    if encoded > most { Err(EnvelopeError::TooLong(name)) } else { Ok(decoded.into_owned()) }
 }
 
 fn optional_bytes<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
@@ -240,7 +247,7 @@ fn required(headers: &HeaderMap, name: HeaderName, most: usize) -> Result<&str, 
 }
 
 fn required_name(headers: &HeaderMap, name: HeaderName) -> Result<String, EnvelopeError> {
-    let decoded = decode(required(headers, name.clone(), 3 * NAME_BYTES)?, name.clone())?;
+    let decoded = decode(required(headers, name.clone(), 3 * NAME_BYTES)?, name.clone(), 3 * NAME_BYTES)?;
     if decoded.is_empty() { Err(EnvelopeError::Malformed(name)) } else { Ok(decoded) }
 }
 
@@ -265,7 +272,8 @@ fn read_hops(text: &str) -> Result<Vec<Hop>, EnvelopeError> {
         if hops.len() == MAX_HOPS {
             return Err(EnvelopeError::TooLong(HOPS));
         }
-        hops.push(Hop { site: decode(site, HOPS)?.into(), host: decode(host, HOPS)?.into() });
+        let name = |text| decode(text, HOPS, 3 * NAME_BYTES);
+        hops.push(Hop { site: name(site)?.into(), host: name(host)?.into() });
     }
     Ok(hops)
 }
@@ -279,10 +287,10 @@ fn read_links(text: &str) -> Result<Vec<(String, String)>, EnvelopeError> {
     let mut links = Vec::new();
     for part in text.split(',') {
         let (name, value) = part.split_once('=').ok_or(EnvelopeError::Malformed(LINKS))?;
-        if links.len() == MAX_LINKS || part.len() > 3 * LINK_BYTES {
+        if links.len() == MAX_LINKS {
             return Err(EnvelopeError::TooLong(LINKS));
         }
-        links.push((decode(name, LINKS)?, decode(value, LINKS)?));
+        links.push((decode(name, LINKS, 3 * NAME_BYTES)?, decode(value, LINKS, 3 * LINK_BYTES)?));
     }
     Ok(links)
 }

@@ -40,7 +40,6 @@ pub fn read(data: &[u8]) -> Vec<Read> {
             break;
         }
     }
-    drop(connection);
     found.take()
 }
 
