@@ -14,6 +14,7 @@ mod far;
 pub mod forward;
 mod ids;
 pub mod link;
+mod notes;
 mod otherwise;
 pub mod passthrough;
 mod reach;

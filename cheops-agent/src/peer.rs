@@ -36,6 +36,8 @@ const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 const HEADER_LIST: u32 = 32 * 1024;
 /// Where exchanges are posted.
 const EXCHANGE_PATH: &str = "/cheops/v1/exchange";
+/// Where requests are told of to the other agents of a site.
+const NOTE_PATH: &str = "/cheops/v1/note";
 /// Where peers say who they are.
 const HELLO_PATH: &str = "/cheops/v1/hello";
 

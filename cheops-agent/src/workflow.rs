@@ -12,8 +12,10 @@
 //!   both scopes, and calls below it that name none are refused rather than guessed about.
 //! - A request with an own scope whose id is live under another scope at the same service is no call within that
 //!   workflow, but another request with a used id: it is refused before anything was done.
-//! - What is recorded here is known here. The agents that a request passes record it too, by its envelope; the other
-//!   agents of a site are told by their peer links.
+//! - The agents that a request passes record it too, by its envelope; the other agents of a site are told by their peer
+//!   links before it is sent (`act`'s notes). An agent that could not be told in time is counted; asking the others
+//!   before a call is taken for local would stand between [`Workflows::find`] and the decision, and is not built.
+//! - An id of a header that only a profile names is not set where it is absent, nor restored in answers.
 
 mod counters;
 pub mod links;

@@ -170,6 +170,19 @@ fn an_id_that_is_live_under_another_scope_is_refused() -> anyhow::Result<()> {
 }
 
 #[test]
+fn an_id_that_came_to_a_site_by_two_ways_is_refused_there() -> anyhow::Result<()> {
+    let federation = world()?;
+    let by_berlin = scope("{front: Paris}") + &traceparent(TRACE);
+    assert_eq!(said(&ask(&federation, "front", "/alone", &by_berlin)?), "Paris");
+    let mut client = federation.connect("Nantes", "front")?;
+    let by_nantes = format!("GET /alone HTTP/1.1\r\nHost: front\r\n{by_berlin}\r\n");
+    let answer = client.exchange(by_nantes)?;
+    assert_eq!((answer.status, said(&answer).as_str()), (409, "request-id-in-use"), "another entry site");
+    assert_eq!(federation.service("Paris", "front").requests().len(), 1);
+    Ok(())
+}
+
+#[test]
 fn a_call_with_two_causes_is_refused() -> anyhow::Result<()> {
     let federation = world()?;
     assert_eq!(went(&federation, &(scope("{front: Berlin, back: Paris}") + &traceparent(TRACE)))?, "Berlin Paris");

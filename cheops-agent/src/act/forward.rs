@@ -20,7 +20,7 @@ use crate::http::{AnswerHead, BodyLength, Code, Problem};
 use crate::metadata::{Endpoint, Snapshot};
 use crate::observe::{Limit, Passthrough};
 use crate::peer::{Envelope, Outcome, Refusal};
-use crate::plan::{self, Destination, Plan};
+use crate::plan::{self, Destination, Plan, ScopeSource};
 
 /// What may not stand in a field's value as it is (RFC 9110, 5.5), and what separates our own lists.
 const VALUE: &AsciiSet = &CONTROLS.add(b',').add(b'=').add(b'%');
@@ -197,11 +197,13 @@ fn endpoint<'a>(snapshot: &'a Snapshot, plan: &Plan, to: &Destination) -> Option
 }
 
 fn envelope(shared: &Shared, scoped: &Scoped<'_>, to: &Destination) -> Envelope {
+    let scope = scoped.plan.scope.as_ref();
     Envelope {
         site: to.site.clone(),
         service: scoped.plan.service.clone(),
         endpoint: format!("{}{}", to.authority, to.prefix),
-        scope: scoped.plan.scope.as_ref().map(|scope| scope.completed.clone()),
+        scope: scope.map(|scope| scope.completed.clone()),
+        own_scope: scope.is_some_and(|scope| scope.source != ScopeSource::Workflow),
         entry: scoped.plan.entry.clone(),
         hops: vec![reach::here(shared)],
         request: scoped.id.to_owned(),

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use super::notes;
+use super::reach;
 use super::shared::Shared;
 use crate::address::OrigDst;
 use crate::config::Config;
 use crate::http::{Problem, RequestHead};
 use crate::metadata::{Service, Snapshot};
 use crate::observe::Limit;
-use crate::peer::{Envelope, Refusal};
+use crate::peer::{Envelope, PeerStream, Refusal};
 use crate::plan::{Plan, ScopeSource, target};
 use crate::workflow::{Held, Inherited, Keep, Link, Links, Maker, WorkflowError, links};
 
@@ -43,26 +45,66 @@ fn of(shared: &Shared, head: &RequestHead, service: Option<&Service>) -> Links {
     links::of(head, correlation.unwrap_or_default())
 }
 
-/// Keeps the ids of a scoped request live until the guard goes.
+/// Keeps a request's ids live, here and at the site's other agents.
+pub(super) struct Kept {
+    _held: Held,
+    _noted: Vec<PeerStream>,
+}
+
+/// Keeps the ids of a scoped request live until the guard goes; nothing without ids.
 ///
 /// # Errors
 /// The answer, if the request must not be sent.
-pub(super) fn hold(shared: &Shared, links: &Links, plan: &Plan, request: &str) -> Result<Option<Held>, Problem> {
+pub(super) async fn keep(shared: &Shared, links: &Links, plan: &Plan, request: &str) -> Result<Option<Kept>, Problem> {
     let Some(scope) = &plan.scope else { return Ok(None) };
-    let own = scope.source != ScopeSource::Workflow;
-    let addressed = own.then_some(&plan.service);
+    let own_scope = scope.source != ScopeSource::Workflow;
+    let addressed = own_scope.then_some(&plan.service);
     let maker = Maker { scope: &scope.completed, entry: &plan.entry, addressed, request };
-    let links = links.iter().map(|(_, link)| link.clone()).collect();
-    held(shared, links, maker).map_err(|error| error.problem())
+    let held = held(shared, links.iter().map(|(_, link)| link.clone()).collect(), maker);
+    let Some(held) = held.map_err(|error| error.problem())? else { return Ok(None) };
+    let here = reach::here(shared);
+    let envelope = Envelope {
+        site: here.site.clone(),
+        service: plan.service.clone(),
+        endpoint: format!("{}{}", plan.authority, plan.prefix),
+        scope: Some(scope.completed.clone()),
+        own_scope,
+        entry: plan.entry.clone(),
+        hops: vec![here],
+        request: request.to_owned(),
+        links: for_envelope(links),
+        deadline: None,
+        client: None,
+        decided: false,
+    };
+    match notes::tell(shared, &envelope).await {
+        Ok(noted) => Ok(Some(Kept { _held: held, _noted: noted })),
+        Err(refusal) => {
+            held.forget();
+            Err(Problem::new(refusal.code, refusal.detail))
+        }
+    }
 }
 
-/// Keeps the ids of a peer's request live until the guard goes.
+/// Keeps the ids of a peer's request live until the guard goes; `onward` is its envelope with this agent as last hop.
+///
+/// # Errors
+/// Nothing was sent.
+pub(super) async fn keep_for_peer(shared: &Shared, onward: &Envelope) -> Result<Option<Kept>, Refusal> {
+    let Some(held) = hold_for_peer(shared, onward)? else { return Ok(None) };
+    // A decided one comes from an agent of this site, which has told the others.
+    let noted = if onward.decided { Vec::new() } else { notes::tell(shared, onward).await? };
+    Ok(Some(Kept { _held: held, _noted: noted }))
+}
+
+/// Keeps the ids of a peer's request live until the guard goes, here alone.
 ///
 /// # Errors
 /// Nothing was sent.
 pub(super) fn hold_for_peer(shared: &Shared, envelope: &Envelope) -> Result<Option<Held>, Refusal> {
     let Some(scope) = &envelope.scope else { return Ok(None) };
-    let maker = Maker { scope, entry: &envelope.entry, addressed: None, request: &envelope.request };
+    let addressed = envelope.own_scope.then_some(&envelope.service);
+    let maker = Maker { scope, entry: &envelope.entry, addressed, request: &envelope.request };
     let links = envelope.links.iter().take(links::MAX_LINKS);
     let links = links.map(|(name, value)| Link { name: name.clone(), value: value.clone() }).collect();
     held(shared, links, maker).map_err(|error| {

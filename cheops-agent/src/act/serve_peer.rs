@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::exchange::{Answering, Bounds, ExchangeError, Finished, Next, Reached, Sending, Side, exchange};
 use super::far::{Far, blame};
 use super::ids;
+use super::notes;
 use super::passthrough::tunnel;
 use super::reach;
 use super::shared::Shared;
@@ -17,7 +18,6 @@ use crate::metadata::{Endpoint, Service, Snapshot};
 use crate::observe::{self, Limit, RequestEvent};
 use crate::peer::{Call, Envelope, Outcome, Refusal, Serve, ServerStream};
 use crate::plan::target;
-use crate::workflow::Held;
 
 /// Sites and hosts that a request may have passed before it comes here.
 const MAX_PASSED: usize = 4;
@@ -40,6 +40,10 @@ impl Serve for ServePeer {
         }
         tell(&self.0, &envelope, &seen, ended, began);
     }
+
+    async fn note(&self, call: Call) {
+        notes::keep(&self.0, call).await;
+    }
 }
 
 /// What the tap shows of the request itself.
@@ -53,7 +57,7 @@ struct Seen {
 async fn serve(shared: &Shared, call: Call, seen: &mut Seen) -> Result<Option<Finished>, Refusal> {
     let envelope = call.envelope.clone();
     let snapshot = shared.snapshot.load_full();
-    let (far, endpoint, _held) = match reached(shared, &snapshot, &call).await {
+    let (far, endpoint, _kept) = match reached(shared, &snapshot, &call).await {
         Ok(reached) => reached,
         Err(refusal) => {
             if let Err(error) = call.refuse(&refusal) {
@@ -84,12 +88,12 @@ async fn reached<'a>(
     shared: &Shared,
     snapshot: &'a Snapshot,
     call: &Call,
-) -> Result<(Far, &'a Endpoint, Option<Held>), Refusal> {
+) -> Result<(Far, &'a Endpoint, Option<ids::Kept>), Refusal> {
     let endpoint = admit(shared, snapshot, call)?;
-    let held = ids::hold_for_peer(shared, &call.envelope)?;
     let (onward, peer) = (onward(shared, &call.envelope), ClientAddr::new(call.address));
+    let kept = ids::keep_for_peer(shared, &onward).await?;
     let far = reach::own(shared, snapshot, endpoint, peer, &onward).await?;
-    Ok((far, endpoint, held))
+    Ok((far, endpoint, kept))
 }
 
 /// Whether the exchange may be served here, and the endpoint that serves it.

@@ -58,7 +58,9 @@ impl Collector for Calls {
             let count = ConstCounter::new(counters.refused(*reason));
             count.encode(family.encode_family(&[("reason", reason.as_str())])?)?;
         }
-        Ok(())
+        let meaning = "Ids that another agent of the site did not acknowledge in time";
+        let missed = encoder.encode_descriptor("workflow_unacknowledged", meaning, None, MetricType::Counter)?;
+        ConstCounter::new(counters.missed()).encode(missed)
     }
 }
 

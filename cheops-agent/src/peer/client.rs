@@ -24,7 +24,7 @@ use super::envelope::{Envelope, Outcome};
 use super::error::{PeerError, Refusal};
 use super::stream::PeerStream;
 use super::trust::Security;
-use super::{EXCHANGE_PATH, HELLO_PATH};
+use super::{EXCHANGE_PATH, HELLO_PATH, NOTE_PATH};
 use crate::http::Code;
 use crate::metadata::Site;
 use crate::names::{HostName, SiteName};
@@ -83,6 +83,22 @@ impl Client {
     /// Opens an exchange with the first of the site's agents that can be reached before `deadline`. No byte of the
     /// request is sent here, so every error's outcome is `not-sent`.
     pub async fn open(&self, site: &Site, envelope: &Envelope, deadline: Instant) -> Result<PeerStream, PeerError> {
+        self.begin(EXCHANGE_PATH, site, envelope, deadline).await
+    }
+
+    /// Tells the first of the site's agents that can be reached before `deadline` of a request that another serves: it
+    /// says a byte when it has noted it, and knows it as long as the stream lives.
+    pub async fn note(&self, site: &Site, envelope: &Envelope, deadline: Instant) -> Result<PeerStream, PeerError> {
+        self.begin(NOTE_PATH, site, envelope, deadline).await
+    }
+
+    async fn begin(
+        &self,
+        path: &'static str,
+        site: &Site,
+        envelope: &Envelope,
+        deadline: Instant,
+    ) -> Result<PeerStream, PeerError> {
         let headers = envelope.to_headers().map_err(|error| PeerError::Refused {
             site: site.name.clone(),
             refusal: Refusal::not_sent(Code::Internal, error.to_string()),
@@ -90,9 +106,7 @@ impl Client {
         let mut reasons = Vec::new();
         for address in &site.peers {
             let link = self.link(&site.name, address);
-            match timeout_at(deadline, self.start(&link, request(Method::POST, EXCHANGE_PATH, headers.clone()), false))
-                .await
-            {
+            match timeout_at(deadline, self.start(&link, request(Method::POST, path, headers.clone()), false)).await {
                 Err(_) => return Err(PeerError::Timeout { site: site.name.clone(), outcome: Outcome::NotSent }),
                 Ok(Ok(Started { answer, send, open })) => {
                     return Ok(PeerStream::new(site.name.clone(), answer, send, open));

@@ -21,6 +21,7 @@ const LINKS: HeaderName = HeaderName::from_static("cheops-links");
 const DEADLINE: HeaderName = HeaderName::from_static("cheops-deadline-ms");
 const CLIENT: HeaderName = HeaderName::from_static("cheops-client");
 const DECIDED: HeaderName = HeaderName::from_static("cheops-decided");
+const OWN_SCOPE: HeaderName = HeaderName::from_static("cheops-own-scope");
 const OUTCOME: HeaderName = HeaderName::from_static("cheops-outcome");
 const CODE: HeaderName = HeaderName::from_static("cheops-code");
 const DETAIL: HeaderName = HeaderName::from_static("cheops-detail");
@@ -82,6 +83,8 @@ pub struct Envelope {
     pub endpoint: String,
     /// The completed scope: JSON normal form with `default`.
     pub scope: Option<String>,
+    /// Whether the request brought the scope with it; else the request that caused it did.
+    pub own_scope: bool,
     /// The entry site.
     pub entry: SiteName,
     /// The agents that the request has passed, the sender last.
@@ -133,8 +136,8 @@ impl Envelope {
         if let Some(client) = self.client {
             put(&mut headers, CLIENT, client.to_string())?;
         }
-        if self.decided {
-            put(&mut headers, DECIDED, "1".to_owned())?;
+        for (name, _) in [(OWN_SCOPE, self.own_scope), (DECIDED, self.decided)].into_iter().filter(|(_, is)| *is) {
+            put(&mut headers, name, "1".to_owned())?;
         }
         Ok(headers)
     }
@@ -157,11 +160,8 @@ impl Envelope {
                 .map_or(Ok(Vec::new()), read_links)?,
             deadline: parsed(headers, DEADLINE)?.map(Duration::from_millis),
             client: parsed(headers, CLIENT)?,
-            decided: match optional(headers, DECIDED, 1)? {
-                None => false,
-                Some("1") => true,
-                Some(_) => return Err(EnvelopeError::Malformed(DECIDED)),
-            },
+            own_scope: flag(headers, OWN_SCOPE)?,
+            decided: flag(headers, DECIDED)?,
         })
     }
 
@@ -254,6 +254,14 @@ fn required_name(headers: &HeaderMap, name: HeaderName) -> Result<String, Envelo
 fn parsed<T: std::str::FromStr>(headers: &HeaderMap, name: HeaderName) -> Result<Option<T>, EnvelopeError> {
     let text = optional(headers, name.clone(), 64)?;
     text.map(|text| text.parse().map_err(|_| EnvelopeError::Malformed(name))).transpose()
+}
+
+fn flag(headers: &HeaderMap, name: HeaderName) -> Result<bool, EnvelopeError> {
+    match optional(headers, name.clone(), 1)? {
+        None => Ok(false),
+        Some("1") => Ok(true),
+        Some(_) => Err(EnvelopeError::Malformed(name)),
+    }
 }
 
 fn write_hops(hops: &[Hop]) -> String {

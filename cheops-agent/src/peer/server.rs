@@ -45,6 +45,9 @@ pub trait Serve: Send + Sync + 'static {
     /// Serves one exchange. When the peer gives it up, [`ServerStream::cancelled`] resolves; when the link is gone,
     /// the future is dropped.
     fn serve(&self, call: Call) -> impl Future<Output = ()> + Send;
+
+    /// Notes a request that another agent of the site serves: accepts, says a byte, and knows it until the stream ends.
+    fn note(&self, call: Call) -> impl Future<Output = ()> + Send;
 }
 
 /// The server's part that its connections share.

@@ -82,6 +82,10 @@ impl<F: Fn(Call) -> Serving + Send + Sync + 'static> Serve for By<F> {
     async fn serve(&self, call: Call) {
         (self.0)(call).await;
     }
+
+    async fn note(&self, call: Call) {
+        (self.0)(call).await;
+    }
 }
 
 /// A server that runs until it is dropped.
@@ -146,6 +150,7 @@ fn envelope() -> Envelope {
         service: "Glance".into(),
         endpoint: "127.0.0.1:9292".to_owned(),
         scope: None,
+        own_scope: false,
         entry: "Berlin".into(),
         hops: vec![Hop { site: "Berlin".into(), host: "b1".into() }],
         request: "r-1".to_owned(),

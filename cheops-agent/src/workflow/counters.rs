@@ -36,6 +36,7 @@ pub struct Counters {
     linked: [AtomicU64; Kind::ALL.len()],
     unlinked: AtomicU64,
     refused: [AtomicU64; Refused::ALL.len()],
+    missed: AtomicU64,
 }
 
 impl Counters {
@@ -53,6 +54,16 @@ impl Counters {
         if let Some(number) = self.refused.get(reason as usize) {
             number.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// An agent of the site did not acknowledge a request's ids in time.
+    pub fn count_missed(&self) {
+        self.missed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Acknowledgements of the site's other agents that did not come in time.
+    pub fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
     }
 
     /// Calls that were linked to a scoped request by this kind of id.

@@ -102,6 +102,13 @@ pub struct Held {
     after: Duration,
 }
 
+impl Held {
+    /// The request is not sent: nothing will be called for it.
+    pub fn forget(mut self) {
+        self.after = Duration::ZERO;
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let until = Instant::now() + self.after;

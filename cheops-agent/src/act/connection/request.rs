@@ -140,8 +140,8 @@ impl Connection {
         log.planned(plan);
         let id = log.id().to_owned();
         let links = ids::of_planned(&self.shared, head, plan);
-        let _held = match ids::hold(&self.shared, &links, plan, &id) {
-            Ok(held) => held,
+        let _kept = match ids::keep(&self.shared, &links, plan, &id).await {
+            Ok(kept) => kept,
             Err(problem) => return self.refuse_request(head, &problem, !has_body(head), log).await,
         };
         if plan.route == Route::Direct {

@@ -8,6 +8,7 @@ fn envelope() -> Envelope {
         service: "Glance".into(),
         endpoint: "10.77.0.2:80/image".to_owned(),
         scope: Some(r#"{"default":"Berlin","Glance":"Paris","é":"Köln"}"#.to_owned()),
+        own_scope: true,
         entry: "Berlin".into(),
         hops: vec![
             Hop { site: "Berlin".into(), host: "b1".into() },

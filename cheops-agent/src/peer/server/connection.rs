@@ -21,7 +21,7 @@ use crate::peer::client::Hello;
 use crate::peer::counters::Count;
 use crate::peer::envelope::Envelope;
 use crate::peer::trust::{IdentityError, PeerIdentity, Security};
-use crate::peer::{EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, STREAM_WINDOW, connection_window, pulse};
+use crate::peer::{EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, NOTE_PATH, STREAM_WINDOW, connection_window, pulse};
 
 /// Why a peer's connection ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +145,7 @@ async fn stream<S: Serve>(
 ) {
     let done = match (request.method(), request.uri().path()) {
         (&Method::GET, HELLO_PATH) => hello(&host, &mut respond),
-        (&Method::POST, EXCHANGE_PATH) => return exchange(host, caller, serve, request, respond).await,
+        (&Method::POST, EXCHANGE_PATH | NOTE_PATH) => return exchange(host, caller, serve, request, respond).await,
         _ => status(&mut respond, StatusCode::NOT_FOUND),
     };
     if let Err(error) = done {
@@ -165,6 +165,7 @@ async fn exchange<S: Serve>(
         // RFC 9113, 8.7: nothing was done with it, the peer may go elsewhere.
         return respond.send_reset(h2::Reason::REFUSED_STREAM);
     };
+    let is_note = request.uri().path() == NOTE_PATH;
     let (parts, incoming) = request.into_parts();
     let (from, envelope) = match authenticated(&host, &caller, Envelope::from_headers(&parts.headers)) {
         Ok(both) => both,
@@ -177,8 +178,12 @@ async fn exchange<S: Serve>(
             return;
         }
     };
+    let call = Call { from, address: caller.address, envelope, incoming, respond, place };
+    if is_note {
+        return serve.note(call).await;
+    }
     host.counters.add(Count::Exchanges);
-    serve.serve(Call { from, address: caller.address, envelope, incoming, respond, place }).await;
+    serve.serve(call).await;
 }
 
 /// The envelope, if it doesn't contradict the certificate: its last hop is the sender.

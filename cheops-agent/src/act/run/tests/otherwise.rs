@@ -195,6 +195,10 @@ async fn a_first_site_that_breaks_before_it_takes_the_request_on_is_left() {
         async fn serve(&self, call: crate::peer::Call) {
             drop(call);
         }
+
+        async fn note(&self, call: crate::peer::Call) {
+            drop(call);
+        }
     }
     let authority = Authority::new("edge", Validity::days(1)).expect("an authority");
     let odd = PeerIdentity { federation: "edge".to_owned(), site: "Paris".into(), host: "h1".into() };

@@ -249,6 +249,7 @@ async fn by_hand(sites: &Sites, change: impl FnOnce(&mut Envelope), request: &st
         service: "Glance".into(),
         endpoint: sites.paris.service.address.to_string(),
         scope: None,
+        own_scope: false,
         entry: "Berlin".into(),
         hops: vec![Hop { site: "Berlin".into(), host: "h1".into() }],
         request: "r-2".to_owned(),
