@@ -29,9 +29,21 @@ struct Arguments {
     /// How long each measurement takes, in seconds.
     #[arg(long, default_value_t = 2)]
     seconds: u32,
+    /// Measure only this.
+    #[arg(long)]
+    only: Option<What>,
     /// Where the results go: bench.md and bench.json.
     #[arg(long)]
     out: PathBuf,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// Requests without a scope, against direct ones and another proxy.
+    Unscoped,
+    /// Requests that another site serves, against direct ones over the same distance.
+    Scoped,
 }
 
 /// How many connections send requests at once.
@@ -50,8 +62,18 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let sites = Sites::build()?;
     let wrk = Wrk::new(sites.berlin(), sites.folder.path(), arguments.seconds)?;
-    let comparisons = [unscoped(arguments, &sites, &wrk)?, scoped(arguments, &sites, &wrk)?];
-    write(arguments, &comparisons)
+    let chosen =
+        [What::Unscoped, What::Scoped].into_iter().filter(|what| arguments.only.is_none_or(|only| only == *what));
+    let measured: anyhow::Result<Vec<Comparison>> = chosen
+        .map(|what| match what {
+            What::Unscoped => unscoped(arguments, &sites, &wrk),
+            What::Scoped => scoped(arguments, &sites, &wrk),
+        })
+        .collect();
+    if measured.is_err() {
+        sites.keep_logs(&arguments.out)?;
+    }
+    write(arguments, &measured?)
 }
 
 /// Requests without scope, to a service of the same host.

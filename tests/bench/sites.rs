@@ -1,6 +1,8 @@
 //! Two sites: Berlin, where the load comes from, and Paris, 20 ms away.
 
 use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -47,6 +49,17 @@ impl Sites {
     /// A site's service, by one of its ports.
     pub fn url(&self, site: &str, port: u16) -> String {
         format!("http://{}/v1/servers", self.federation.host(site).at(port))
+    }
+
+    /// Copies the agents' logs to where the results would have gone.
+    pub fn keep_logs(&self, out: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(out).with_context(|| format!("can't make {}", out.display()))?;
+        for agent in self.federation.members().iter().filter_map(|member| member.agent.as_ref()) {
+            let to = out.join(format!("agent-{}.log", agent.host().name()));
+            fs::copy(agent.log_path(), &to).with_context(|| format!("can't write {}", to.display()))?;
+            eprintln!("the agent's log at {}: {}", agent.host().site(), to.display());
+        }
+        Ok(())
     }
 
     /// Requests that Berlin's agent has finished.

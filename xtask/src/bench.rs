@@ -15,6 +15,9 @@ pub struct Options {
     /// How long each measurement takes, in seconds.
     #[arg(long, default_value_t = 2)]
     seconds: u32,
+    /// Measure only `unscoped` or `scoped` requests.
+    #[arg(long, value_name = "WHAT")]
+    only: Option<String>,
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -27,5 +30,8 @@ pub fn run(options: &Options) -> Result<()> {
     bench.env("CHEOPS_AGENT_BIN", build::program("cheops-agent", true));
     bench.args(["--rounds", &options.rounds.to_string(), "--seconds", &options.seconds.to_string()]);
     bench.arg("--out").arg(run::root().join("target/bench"));
+    if let Some(only) = &options.only {
+        bench.args(["--only", only]);
+    }
     run::succeed(&mut bench)
 }
