@@ -74,6 +74,10 @@ async fn http2(transport: Box<dyn Transport>, limits: &ClientLimits) -> Result<D
         .initial_connection_window_size(connection_window(limits.exchanges))
         .max_header_list_size(HEADER_LIST)
         .enable_push(false)
+        // The reader of an answer leaves when HTTP says that it is whole; what then still comes, the trailers at least,
+        // is counted as an offence by h2, whose own limits are for strangers and would end a busy link.
+        .max_local_error_reset_streams(None)
+        .max_concurrent_reset_streams(limits.exchanges as usize)
         .handshake::<_, Bytes>(transport);
     let (sender, mut connection) = handshake.await.map_err(DialError::Http2)?;
     let mut ping_pong = connection.ping_pong();

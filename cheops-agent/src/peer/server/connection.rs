@@ -111,6 +111,9 @@ async fn http2<S: Serve>(
         .max_header_list_size(HEADER_LIST)
         // A peer whose clients all give up at once is no attacker; h2's own limit of 20 would end its whole link.
         .max_pending_accept_reset_streams(host.limits.exchanges as usize)
+        // The end of a request that comes after its answer is no offence either.
+        .max_local_error_reset_streams(None)
+        .max_concurrent_reset_streams(host.limits.exchanges as usize)
         .handshake::<_, Bytes>(io);
     let mut connection = timeout(host.limits.handshake, handshake).await.map_err(|_| ConnectionError::Slow)??;
     host.counters.add(Count::Connected);

@@ -320,3 +320,36 @@ async fn liveness_tells_who_lives_and_how_far_away() {
         () = in_time(watching) => {}
     }
 }
+
+/// A reader knows by HTTP's own framing that an answer is whole, and is gone when the stream's trailers come. That is no
+/// offence of the peer's, however often it happens: the link stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_exchanges_whose_readers_leave_before_the_trailers_keep_the_link() {
+    const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+    let (running, client) = pair(|call| {
+        Box::pin(async move {
+            let (mut stream, _place) = call.accept().expect("accepted");
+            stream.read_exact(&mut [0; 1]).await.expect("the request");
+            if stream.write_all(ANSWER).await.is_ok() {
+                tokio::task::yield_now().await;
+                // The reader may have gone.
+                let _finished = stream.finish();
+            }
+        })
+    })
+    .await;
+    let client = std::sync::Arc::new(client);
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (client, site) = (client.clone(), running.site());
+        readers.spawn(async move {
+            for _ in 0..60 {
+                let mut stream = client.open(&site, &envelope(), soon()).await.expect("open");
+                stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("written");
+                stream.read_exact(&mut [0; ANSWER.len()]).await.expect("the answer");
+            }
+        });
+    }
+    in_time(readers.join_all()).await;
+    assert_eq!(running.counters.get(Count::Connected), 1);
+}
