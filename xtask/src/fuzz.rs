@@ -99,8 +99,12 @@ impl Fuzz<'_> {
         fuzz.arg(&grown).arg(seeds().join(self.name));
         fuzz.args([&format!("-max_total_time={seconds}"), "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]);
         fuzz.arg(format!("-artifact_prefix={}/", found.display()));
-        let Err(error) = run::step(&format!("fuzz-{}", self.name), &mut fuzz) else { return Ok(true) };
+        let step = format!("fuzz-{}", self.name);
+        let Err(error) = run::step(&step, &mut fuzz) else { return Ok(true) };
         println!("  {error:#}");
+        // What didn't hold stands far above the log's end, above libFuzzer's own report.
+        let log = fs::read_to_string(run::log(&step)).unwrap_or_default();
+        log.lines().skip_while(|line| !line.contains("panicked at")).take(4).for_each(|line| println!("  {line}"));
         if let Some(reproducer) = newest(&found)? {
             println!("  rerun it with: {} {}", self.program.display(), reproducer.display());
         }

@@ -76,12 +76,17 @@ pub fn output(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Where the output of a step goes.
+pub fn log(name: &str) -> PathBuf {
+    tools().join(format!("log/{name}.log"))
+}
+
 /// Runs `command` for a step of the set-up: its output goes to a log file, and every few seconds a line tells how far
 /// it is. If it fails, the end of the log is shown.
 pub fn step(name: &str, command: &mut Command) -> Result<()> {
-    let logs = tools().join("log");
-    fs::create_dir_all(&logs).with_context(|| format!("can't make {}", logs.display()))?;
-    let path = logs.join(format!("{name}.log"));
+    let path = log(name);
+    let logs = path.parent().unwrap_or(&path);
+    fs::create_dir_all(logs).with_context(|| format!("can't make {}", logs.display()))?;
     let log = File::create(&path).with_context(|| format!("can't write {}", path.display()))?;
     let described = describe(command);
     let mut child = command
