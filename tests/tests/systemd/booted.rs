@@ -14,13 +14,17 @@ use super::*;
 const SOON: Duration = Duration::from_secs(20);
 
 /// Nothing of the machine is written: /etc and /usr are layers, /run, /tmp, /var and /dev are the system's own. Only the
-/// units of `$0/units` exist, so that nothing else of a boot is done.
+/// units of `$0/units` exist, so that nothing else of a boot is done. The checkout `$1` is seen also where what stood
+/// around it is hidden.
 const BOOT: &str = r#"set -e
 echo $$ > "$1/cgroup.procs"
 exec unshare --fork --kill-child --pid --mount --net --cgroup --uts --ipc sh -ec '
     mount --make-rprivate /
     mount -t proc proc /proc
+    exec 9< "$1"
     for own in run tmp var; do mount -t tmpfs tmpfs /$own; done
+    if ! test -e "$1"; then mkdir -p "$1"; mount --no-canonicalize --bind /proc/self/fd/9 "$1"; fi
+    exec 9<&-
     mkdir -p /run/lock /run/generators /var/lib /var/tmp
     for layer in etc usr; do
         mkdir -p /run/layers/$layer/upper /run/layers/$layer/work
@@ -41,7 +45,7 @@ exec unshare --fork --kill-child --pid --mount --net --cgroup --uts --ipc sh -ec
     exec env -i container=lab PATH=/usr/sbin:/usr/bin SYSTEMD_UNIT_PATH="$0/units" \
         SYSTEMD_GENERATOR_PATH=/run/generators \
         /lib/systemd/systemd --system --unit=lab.target --log-target=null --show-status=no
-' "$0"
+' "$0" "$2"
 "#;
 
 const CONFIGURATION: &str = r#"
@@ -69,7 +73,7 @@ impl System {
         let group = Group::create(&cgroup::mount()?, &format!("cheops-systemd-{}", std::process::id()))?;
         let log = File::create(directory.path().join("log"))?;
         let mut command = Command::new("sh");
-        command.args(["-c", BOOT]).arg(directory.path()).arg(group.path());
+        command.args(["-c", BOOT]).arg(directory.path()).arg(group.path()).arg(project().canonicalize()?);
         let boot = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
         let mut system = Self { init: String::new(), boot, group, directory };
         let children = format!("/proc/{0}/task/{0}/children", system.boot.id());
@@ -167,9 +171,12 @@ fn the_agent_is_installed_lives_in_its_sandbox_and_is_taken_away() -> anyhow::Re
     let said = system.run(&[&xtask, "uninstall", "--purge"])?;
     assert!(said.contains("- cheops-admin: gone"), "{said}");
     assert!(system.user(&["curl", "-si", URL])?.contains("200 OK"), "the API is reached directly");
-    let find = "find /usr /etc /run /var /sys/fs/cgroup -iname '*cheops*' -not -path '/run/layers/*'; \
-        getent group | grep cheops; true";
-    assert_eq!(system.run(&["sh", "-c", find])?, "", "left behind");
+    let find = format!(
+        "find /usr /etc /run /var /sys/fs/cgroup -path {} -prune -o -path /run/layers -prune -o -iname '*cheops*' -print; \
+        getent group | grep cheops; true",
+        project().canonicalize()?.display()
+    );
+    assert_eq!(system.run(&["sh", "-c", &find])?, "", "left behind");
     Ok(())
 }
 
