@@ -16,6 +16,7 @@ mod ids;
 pub mod link;
 mod notes;
 mod otherwise;
+pub mod parked;
 pub mod passthrough;
 mod reach;
 pub mod run;

@@ -2,6 +2,8 @@
 
 #[path = "sharing/bytes.rs"]
 mod bytes;
+#[path = "sharing/connections.rs"]
+mod connections;
 #[path = "sharing/faults.rs"]
 mod faults;
 #[path = "sharing/hosts.rs"]

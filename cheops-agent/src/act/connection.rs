@@ -39,6 +39,8 @@ struct Connection {
     /// As it was when the connection came.
     config: Arc<Config>,
     taken: Taken,
+    /// By which other sites' agents know its requests to be of one connection.
+    number: u64,
     client: Wire<TcpStream>,
     link: Link,
     bounds: Bounds,
@@ -72,6 +74,7 @@ impl Connection {
             bounds: Bounds::new(&config.limits, timeouts),
             config,
             taken,
+            number: rand::random(),
             client: Wire::new(stream),
             alarm: Alarm::default(),
             draining: None,

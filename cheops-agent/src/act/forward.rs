@@ -210,6 +210,7 @@ fn envelope(shared: &Shared, scoped: &Scoped<'_>, to: &Destination) -> Envelope 
         links: ids::for_envelope(scoped.links),
         deadline: Some(shared.config.load().timeouts.exchange),
         client: Some(scoped.client.get()),
+        connection: Some(scoped.connection),
         decided: false,
     }
 }

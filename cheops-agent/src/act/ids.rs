@@ -75,6 +75,7 @@ pub(super) async fn keep(shared: &Shared, links: &Links, plan: &Plan, request: &
         links: for_envelope(links),
         deadline: None,
         client: None,
+        connection: None,
         decided: false,
     };
     match notes::tell(shared, &envelope).await {

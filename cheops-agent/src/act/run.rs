@@ -21,6 +21,8 @@ pub struct Scoped<'a> {
     pub head: &'a Bytes,
     pub plan: &'a Plan,
     pub client: ClientAddr,
+    /// The client's connection's number; a later request of the same connection has the same.
+    pub connection: u64,
     /// `X-Cheops-Request`.
     pub id: &'a str,
     /// The ids by which calls below it are linked to it; they are live already.

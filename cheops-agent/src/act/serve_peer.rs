@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::net::TcpStream;
+
 use super::exchange::{Answering, Bounds, ExchangeError, Finished, Next, Reached, Sending, Side, exchange};
 use super::far::{Far, blame};
 use super::ids;
 use super::notes;
+use super::parked;
 use super::passthrough::tunnel;
 use super::reach;
 use super::shared::Shared;
@@ -31,7 +34,8 @@ impl Serve for ServePeer {
         let (envelope, site) = (call.envelope.clone(), call.from.site.clone());
         self.0.observer.peer_exchange(&site);
         let mut seen = Seen::default();
-        let ended = Box::pin(serve(&self.0, call, &mut seen)).await;
+        let mut spare = None;
+        let ended = Box::pin(serve(&self.0, call, &mut seen, &mut spare)).await;
         if let Err(refusal) = &ended {
             tracing::info!(
                 request = envelope.request, from = %site, service = %envelope.service,
@@ -39,6 +43,9 @@ impl Serve for ServePeer {
             );
         }
         tell(&self.0, &envelope, &seen, ended, began);
+        if let Some((key, stream)) = spare {
+            self.0.parked.keep(key, stream, &self.0.drain).await;
+        }
     }
 
     async fn note(&self, call: Call) {
@@ -53,11 +60,13 @@ struct Seen {
     path: String,
 }
 
+/// A service's connection that can take another request.
+type Spare = Option<(parked::Key, TcpStream)>;
+
 /// Serves one exchange; `Ok(None)` if the peer gave it up.
-async fn serve(shared: &Shared, call: Call, seen: &mut Seen) -> Result<Option<Finished>, Refusal> {
-    let envelope = call.envelope.clone();
+async fn serve(shared: &Shared, call: Call, seen: &mut Seen, spare: &mut Spare) -> Result<Option<Finished>, Refusal> {
     let snapshot = shared.snapshot.load_full();
-    let (far, endpoint, _kept) = match reached(shared, &snapshot, &call).await {
+    let Reachable { far, still, way, key, _kept } = match reached(shared, &snapshot, &call).await {
         Ok(reached) => reached,
         Err(refusal) => {
             if let Err(error) = call.refuse(&refusal) {
@@ -68,32 +77,69 @@ async fn serve(shared: &Shared, call: Call, seen: &mut Seen) -> Result<Option<Fi
     };
     let Ok((stream, _place)) = call.accept() else { return Ok(None) };
     let cancelled = stream.cancelled();
-    let mut client = Wire::new(stream);
+    let (mut client, mut far) = (Wire::new(stream), Wire::new(far));
     let ended = tokio::select! {
-        ended = exchanged(shared, &mut client, far, endpoint, &envelope, seen) => ended,
+        ended = exchanged(&way, &mut client, &mut far, still, seen) => ended,
         () = cancelled => return Ok(None),
     };
     let told = match &ended {
         Ok(_) => client.stream.finish(),
         Err(refusal) => client.stream.fail(refusal),
     };
+    if let (Ok(Finished { next: Next::Request, .. }), Some(key), Far::Service(stream)) = (&ended, key, far.stream)
+        && far.pending.is_empty()
+    {
+        *spare = Some((key, stream));
+    }
     match told {
         Ok(()) => ended.map(Some),
         Err(_) => Ok(None),
     }
 }
 
-/// The service, reached, and the request's ids, live before it is sent on.
-async fn reached<'a>(
-    shared: &Shared,
+/// What an exchange needs before it is taken on.
+struct Reachable<'a> {
+    far: Far,
+    /// Whether `far` was used before, and waited for this client connection.
+    still: bool,
+    way: Way<'a>,
+    /// Under which the service's connection waits for the next request.
+    key: Option<parked::Key>,
+    /// The request's ids, live before it is sent on.
+    _kept: Option<ids::Kept>,
+}
+
+/// How the service is reached.
+struct Way<'a> {
+    shared: &'a Shared,
     snapshot: &'a Snapshot,
-    call: &Call,
-) -> Result<(Far, &'a Endpoint, Option<ids::Kept>), Refusal> {
+    endpoint: &'a Endpoint,
+    peer: ClientAddr,
+    /// The envelope as it would go on to another host of this site.
+    onward: Envelope,
+}
+
+impl Way<'_> {
+    async fn dialled(&self) -> Result<Far, Refusal> {
+        reach::own(self.shared, self.snapshot, self.endpoint, self.peer, &self.onward).await
+    }
+}
+
+/// The service, reached anew or still.
+async fn reached<'a>(shared: &'a Shared, snapshot: &'a Snapshot, call: &Call) -> Result<Reachable<'a>, Refusal> {
     let endpoint = admit(shared, snapshot, call)?;
-    let (onward, peer) = (onward(shared, &call.envelope), ClientAddr::new(call.address));
+    let mut onward = call.envelope.clone();
+    onward.hops.push(reach::here(shared));
     let kept = ids::keep_for_peer(shared, &onward).await?;
-    let far = reach::own(shared, snapshot, endpoint, peer, &onward).await?;
-    Ok((far, endpoint, kept))
+    let way = Way { shared, snapshot, endpoint, peer: ClientAddr::new(call.address), onward };
+    let key = parked::Key::of(call, endpoint);
+    let waiting = key.as_ref().and_then(|key| shared.parked.take(key));
+    let still = waiting.is_some();
+    let far = match waiting {
+        Some(stream) => Far::Service(stream),
+        None => way.dialled().await?,
+    };
+    Ok(Reachable { far, still, way, key, _kept: kept })
 }
 
 /// Whether the exchange may be served here, and the endpoint that serves it.
@@ -134,38 +180,35 @@ fn unknown_endpoint(service: &Service, envelope: &Envelope) -> Refusal {
     Refusal::not_sent(Code::UnmatchedTarget, detail)
 }
 
-/// The envelope as it would go on to another host of this site.
-fn onward(shared: &Shared, envelope: &Envelope) -> Envelope {
-    let mut onward = envelope.clone();
-    onward.hops.push(reach::here(shared));
-    onward
-}
-
+/// `still`: the service's connection was used before, so the service may be closing it just now. What must not run twice
+/// isn't sent there; what may is sent again on a new one where no answer came (RFC 9110, 9.2.2).
 async fn exchanged(
-    shared: &Shared,
+    way: &Way<'_>,
     client: &mut Wire<ServerStream>,
-    far: Far,
-    endpoint: &Endpoint,
-    envelope: &Envelope,
+    far: &mut Wire<Far>,
+    still: bool,
     seen: &mut Seen,
 ) -> Result<Finished, Refusal> {
-    let request = read_head(shared, client).await?;
+    let request = read_head(way.shared, client).await?;
     let range = target::path_range(request.target());
     let path = range.and_then(|range| request.target().get(range)).unwrap_or_default();
     (seen.method, seen.path) = (request.method().to_owned(), path.to_owned());
-    if request.method() != "CONNECT" && request.target() != "*" && !target::fits(path, &endpoint.prefix) {
-        let detail = format!("the path is outside of {}", endpoint.prefix);
+    if request.method() != "CONNECT" && request.target() != "*" && !target::fits(path, &way.endpoint.prefix) {
+        let detail = format!("the path is outside of {}", way.endpoint.prefix);
         return Err(Refusal::not_sent(Code::UnmatchedTarget, detail));
     }
-    let mut far = Wire::new(far);
-    let config = shared.config.load_full();
-    let sending = Sending { request: &request, head: request.raw().clone(), kept: None };
-    let answering = Answering { judge: None, begin_within: envelope.deadline };
-    let bounds = Bounds::new(&config.limits, &config.timeouts);
-    match exchange(client, &mut far, sending, answering, bounds).await {
+    if still && !parked::may_carry(&request) {
+        *far = Wire::new(way.dialled().await?);
+    }
+    let mut sent = send(way, client, far, &request).await;
+    if still && parked::may_carry(&request) && sent.as_ref().is_err_and(parked::was_closing) {
+        *far = Wire::new(way.dialled().await?);
+        sent = send(way, client, far, &request).await;
+    }
+    match sent {
         Ok(finished) if finished.next == Next::Tunnel => {
             // However it ends: both ends have seen what there was.
-            let passed = Box::pin(tunnel(client, &mut far, shared.pace.half_closed)).await;
+            let passed = Box::pin(tunnel(client, far, way.shared.pace.half_closed)).await;
             match passed.broken {
                 Some((Side::Service, error)) => {
                     Err(Refusal::sent(Code::OutcomeUnknown, format!("the service broke the tunnel off: {error}")))
@@ -178,8 +221,20 @@ async fn exchanged(
             let outcome = if reached == Reached::Nothing { Outcome::NotSent } else { Outcome::Sent };
             Err(Refusal { outcome, code: Code::MalformedRequest, detail: cause.to_string() })
         }
-        Err(error) => Err(blame(&mut far, &error, &config.site).await),
+        Err(error) => Err(blame(far, &error, &way.shared.config.load().site).await),
     }
+}
+
+async fn send(
+    way: &Way<'_>,
+    client: &mut Wire<ServerStream>,
+    far: &mut Wire<Far>,
+    request: &RequestHead,
+) -> Result<Finished, ExchangeError> {
+    let config = way.shared.config.load_full();
+    let sending = Sending { request, head: request.raw().clone(), kept: None };
+    let answering = Answering { judge: None, begin_within: way.onward.deadline };
+    exchange(client, far, sending, answering, Bounds::new(&config.limits, &config.timeouts)).await
 }
 
 /// The request's head, as strictly as a client's.

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
+use super::parked::Parked;
 use crate::accept::Origins;
 use crate::config::Config;
 use crate::kernel::session::Scopes;
@@ -32,6 +33,8 @@ pub struct Shared {
     /// The ids by which calls are linked to the scoped request that caused them.
     pub workflows: Arc<Workflows>,
     pub admission: Admission,
+    /// Services' connections of other sites' clients, between two requests.
+    pub parked: Parked,
     /// Where this agent itself listens: never dialled.
     pub own: ArcSwap<Vec<SocketAddr>>,
     /// `SO_MARK` of the agent's own connections; `None` where the kernel programs don't run.
@@ -61,6 +64,7 @@ impl Shared {
             sessions: Arc::default(),
             workflows: Arc::default(),
             admission: Admission::default(),
+            parked: Parked::default(),
             own: ArcSwap::default(),
             mark: None,
             drain: CancellationToken::new(),

@@ -20,6 +20,7 @@ const REQUEST: HeaderName = HeaderName::from_static("cheops-request");
 const LINKS: HeaderName = HeaderName::from_static("cheops-links");
 const DEADLINE: HeaderName = HeaderName::from_static("cheops-deadline-ms");
 const CLIENT: HeaderName = HeaderName::from_static("cheops-client");
+const CONNECTION: HeaderName = HeaderName::from_static("cheops-connection");
 const DECIDED: HeaderName = HeaderName::from_static("cheops-decided");
 const OWN_SCOPE: HeaderName = HeaderName::from_static("cheops-own-scope");
 const OUTCOME: HeaderName = HeaderName::from_static("cheops-outcome");
@@ -97,6 +98,8 @@ pub struct Envelope {
     pub deadline: Option<Duration>,
     /// The client, for the tap.
     pub client: Option<SocketAddr>,
+    /// Which of the sender's client connections it came on: the requests of one share a connection to the service.
+    pub connection: Option<u64>,
     /// The decision is taken: the receiver dials the service and asks no further.
     pub decided: bool,
 }
@@ -136,6 +139,9 @@ impl Envelope {
         if let Some(client) = self.client {
             put(&mut headers, CLIENT, client.to_string())?;
         }
+        if let Some(connection) = self.connection {
+            put(&mut headers, CONNECTION, connection.to_string())?;
+        }
         for (name, _) in [(OWN_SCOPE, self.own_scope), (DECIDED, self.decided)].into_iter().filter(|(_, is)| *is) {
             put(&mut headers, name, "1".to_owned())?;
         }
@@ -160,6 +166,7 @@ impl Envelope {
                 .map_or(Ok(Vec::new()), read_links)?,
             deadline: parsed(headers, DEADLINE)?.map(Duration::from_millis),
             client: parsed(headers, CLIENT)?,
+            connection: parsed(headers, CONNECTION)?,
             own_scope: flag(headers, OWN_SCOPE)?,
             decided: flag(headers, DECIDED)?,
         })

@@ -157,6 +157,7 @@ fn envelope() -> Envelope {
         links: Vec::new(),
         deadline: None,
         client: None,
+        connection: None,
         decided: false,
     }
 }

@@ -155,7 +155,8 @@ impl Connection {
             let answering = Answering { judge: Some(&mut judge), begin_within: None };
             return self.over_link(head, cut, answering, log.tried(std::slice::from_ref(&plan.addressed))).await;
         }
-        let scoped = Scoped { request: head, head: &cut, plan, client: self.taken.client, id: &id, links: &links };
+        let (client, connection) = (self.taken.client, self.number);
+        let scoped = Scoped { request: head, head: &cut, plan, client, connection, id: &id, links: &links };
         let Ran { sites, ended } = run(&self.shared, &mut self.client, scoped).await;
         let log = log.tried(&sites);
         match ended {

@@ -354,7 +354,15 @@ async fn take(at: &AtSite, addressed: &AtSite, client: DuplexStream) -> Ran {
         let (shared, request, head, plan) = (at.shared.clone(), request.clone(), head.clone(), plan.clone());
         async move {
             let links = ids::of_planned(&shared, &request, &plan);
-            let scoped = Scoped { request: &request, head: &head, plan: &plan, client: from, id: "r-1", links: &links };
+            let scoped = Scoped {
+                request: &request,
+                head: &head,
+                plan: &plan,
+                client: from,
+                connection: 1,
+                id: "r-1",
+                links: &links,
+            };
             let ran = run(&shared, &mut client, scoped).await;
             (ran, client)
         }

@@ -18,6 +18,7 @@ fn envelope() -> Envelope {
         links: vec![("X-Openstack-Request-Id".to_owned(), "req-a=b,c".to_owned())],
         deadline: Some(Duration::from_millis(1500)),
         client: Some("[2001:db8::1]:4711".parse().expect("an address")),
+        connection: Some(u64::MAX),
         decided: true,
     }
 }

@@ -118,6 +118,7 @@ async fn an_agent_of_another_site_tells_nothing() {
         links: vec![("x-request-id".to_owned(), "7".to_owned())],
         deadline: None,
         client: None,
+        connection: None,
         decided: false,
     };
     let peers = paris.shared.peers.as_ref().expect("peers");

@@ -256,6 +256,7 @@ async fn by_hand(sites: &Sites, change: impl FnOnce(&mut Envelope), request: &st
         links: Vec::new(),
         deadline: None,
         client: None,
+        connection: None,
         decided: false,
     };
     change(&mut envelope);
