@@ -37,7 +37,10 @@ pub async fn run(listeners: Listeners, shared: Arc<Shared>, connections: TaskTra
             accepted = listeners.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => door.accept(stream),
+            Ok((stream, _)) => {
+                door.accept(stream);
+                door.spare.refill();
+            }
             Err(error) => door.failed(&listeners, error).await,
         }
     }
@@ -151,18 +154,33 @@ async fn tell(stream: TcpStream, problem: Problem) {
     }
 }
 
-/// A descriptor kept back for the moment when there are none.
-struct Spare(Option<File>);
+/// Descriptors kept back for the moment when there are none. Several, since whatever else runs in the agent may take one
+/// in the instant in which it is lent to a connection that is to be reset.
+struct Spare(Vec<File>);
 
 impl Spare {
+    const MOST: usize = 16;
+
     fn new() -> Self {
-        Self(File::open("/dev/null").ok())
+        let mut spare = Self(Vec::with_capacity(Self::MOST));
+        spare.refill();
+        spare
     }
 
-    /// Accepts one connection in the spare descriptor's place and resets it. False when there is no spare.
+    /// Takes back what is missing, as far as there are descriptors.
+    fn refill(&mut self) {
+        while self.0.len() < Self::MOST {
+            match File::open("/dev/null") {
+                Ok(file) => self.0.push(file),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Accepts one connection in a spare descriptor's place and resets it. False when there is no spare.
     async fn shed(&mut self, listeners: &Listeners) -> bool {
-        if self.0.take().is_none() {
-            self.0 = File::open("/dev/null").ok();
+        if self.0.pop().is_none() {
+            self.refill();
             return false;
         }
         // Whatever waits is taken; if it has gone meanwhile, nothing is lost.
@@ -171,7 +189,7 @@ impl Spare {
         if let Ok(Ok((stream, _))) = shed {
             reset(&stream);
         }
-        self.0 = File::open("/dev/null").ok();
+        self.refill();
         done
     }
 }
