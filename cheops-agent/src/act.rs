@@ -20,13 +20,15 @@ pub mod parked;
 pub mod passthrough;
 mod reach;
 pub mod run;
+pub mod scoped;
 pub mod serve_peer;
 pub mod shared;
 pub mod upstream;
 pub mod wire;
 
 pub use exchange::{Answering, Cause, ExchangeError, Finished, Judged, Kept, Next, Reached, Sending, Side, exchange};
-pub use run::{Ran, RunError, Scoped, run};
+pub use run::run;
+pub use scoped::{Ran, RunError, Scoped};
 pub use serve_peer::ServePeer;
 pub use shared::{Pace, Shared};
 pub use wire::Wire;

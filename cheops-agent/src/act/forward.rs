@@ -13,7 +13,7 @@ use super::far::{Far, blame};
 use super::ids;
 use super::passthrough::tunnel;
 use super::reach;
-use super::run::{RunError, Scoped};
+use super::scoped::{RunError, Scoped};
 use super::shared::Shared;
 use super::wire::Wire;
 use crate::http::{AnswerHead, BodyLength, Code, Problem};

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::exchange::{Finished, Kept};
 use super::forward::{Failed, Tried, Turn, attempt};
-use super::run::{Ran, RunError, Scoped};
+use super::scoped::{Ran, RunError, Scoped};
 use super::shared::Shared;
 use super::wire::Wire;
 use crate::http::Problem;

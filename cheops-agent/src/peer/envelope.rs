@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::error::Refusal;
+use super::outcome::Outcome;
 use crate::http::Code;
 use crate::names::{HostName, ServiceName, SiteName};
 
@@ -39,32 +40,6 @@ const DETAIL_BYTES: usize = 1024;
 
 /// Everything but RFC 3986's unreserved characters: names may hold any other.
 pub(super) const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// How far a request got at a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// No byte of it reached the service. Another site may be tried.
-    NotSent,
-    /// The service may have seen it, and did not answer whole.
-    Sent,
-    /// The service's answer came, whole.
-    Answered,
-}
-
-impl Outcome {
-    /// As on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotSent => "not-sent",
-            Self::Sent => "sent",
-            Self::Answered => "answered",
-        }
-    }
-
-    fn parse(text: &[u8]) -> Option<Self> {
-        [Self::NotSent, Self::Sent, Self::Answered].into_iter().find(|outcome| outcome.as_str().as_bytes() == text)
-    }
-}
 
 /// An agent that a request has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::envelope::Outcome;
+use super::outcome::Outcome;
 use crate::http::Code;
 use crate::names::SiteName;
 

@@ -13,8 +13,9 @@ use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::client::OpenExchange;
-use super::envelope::{Outcome, outcome_trailers, read_trailers, refusal_trailers};
+use super::envelope::{outcome_trailers, read_trailers, refusal_trailers};
 use super::error::{PeerError, Refusal, io_error, never_processed};
+use super::outcome::Outcome;
 use crate::http::Code;
 use crate::names::SiteName;
 

@@ -1,5 +1,9 @@
 //! The decision, enumerated: forms of scopes × methods × entry sites × carriers.
 
+mod forwarding;
+mod inherited;
+mod prefixes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -283,72 +287,6 @@ fn the_scope_is_cut_and_all_else_stays() {
 }
 
 #[test]
-fn the_requests_own_scope_outranks_its_workflows_and_that_the_sessions() {
-    let fixture = Fixture::new();
-    let completed = Completed::parse(r#"{"Nova":"Nantes","default":"Paris"}"#).expect("valid");
-    let entry = SiteName::from("Paris");
-    let workflow = Workflow { scope: &completed, entry: &entry };
-    for (own, workflow, session, route, source) in [
-        (Some("{Nova: Paris}"), Some(workflow), Some("{Nova: Berlin}"), "at Paris", ScopeSource::Header),
-        (Some("{Nova: Paris}"), None, Some("{Nova: Berlin}"), "at Paris", ScopeSource::Header),
-        (None, Some(workflow), Some("{Nova: Berlin}"), "at Nantes", ScopeSource::Workflow),
-        (None, None, Some("{Nova: Paris}"), "at Paris", ScopeSource::Session),
-        (None, None, Some("{Nova: Berlin}"), "direct", ScopeSource::Session),
-    ] {
-        let head = head("GET", "/a", own);
-        let plan = plan(decide(&Asked { head: &head, orig: orig(BERLIN), session, workflow }, &fixture.world()));
-        assert_eq!(short(&plan.route), route);
-        assert_eq!(plan.scope.expect("a scope").source, source);
-        let expected = if source == ScopeSource::Workflow { "Paris" } else { "Berlin" };
-        assert_eq!(plan.entry.as_str(), expected, "a call keeps its workflow's entry");
-    }
-}
-
-#[test]
-fn calls_inside_a_workflow_follow_its_completed_scope() {
-    let fixture = Fixture::new();
-    let entry = SiteName::from("Paris");
-    for (scope, to, target, route, code) in [
-        (r#"{"Glance":"Nantes","default":"Paris"}"#, "10.0.0.1:90", "/image/1", "at Nantes", ""),
-        (
-            r#"{"Glance":"Nantes || Berlin","default":"Paris"}"#,
-            "10.0.0.1:90",
-            "/image/1",
-            "first-of Nantes Berlin",
-            "bound",
-        ),
-        // not named: the entry site, wherever the calling service runs
-        (r#"{"Nova":"Berlin","default":"Paris"}"#, "10.0.0.1:90", "/image/1", "at Paris", "not-named"),
-        (r#"{"default":"Berlin"}"#, "10.0.0.1:90", "/image/1", "direct", "not-named"),
-        // the scope was bare: each service below is its own site's
-        (r#"{"Nova":"Berlin","default":null}"#, "10.0.0.1:90", "/image/1", "direct", "own-site"),
-        (r#"{"Nova":"Berlin","default":null}"#, "10.0.1.1:50", "/v3", "at Paris", "own-site"),
-        (r#"{"Nova":"Berlin","default":null}"#, "10.0.0.1:80", "/servers", "direct", "bound"),
-        // what this agent doesn't know matters only when it is called
-        (r#"{"Unknown":"Atlantis","default":"Berlin"}"#, "10.0.0.1:80", "/servers", "direct", "not-named"),
-    ] {
-        let completed = Completed::parse(scope).expect(scope);
-        let head = head("GET", target, None);
-        let workflow = Some(Workflow { scope: &completed, entry: &entry });
-        let asked = Asked { head: &head, orig: orig(to), session: None, workflow };
-        let plan = plan(decide(&asked, &fixture.world()));
-        assert_eq!(short(&plan.route), route, "{scope}");
-        assert!(plan.reasons.iter().any(|reason| reason.code.starts_with(code)), "{:?}", plan.reasons);
-        assert_eq!(plan.scope.expect("a scope").completed, completed.to_string(), "it travels unchanged");
-    }
-    for (scope, code) in [
-        (r#"{"Nova":"Atlantis","default":"Berlin"}"#, Code::NoEndpoint),
-        (r#"{"Nova":"Berlin & Paris","default":"Berlin"}"#, Code::NotBuilt),
-    ] {
-        let completed = Completed::parse(scope).expect(scope);
-        let head = head("GET", "/servers", None);
-        let workflow = Some(Workflow { scope: &completed, entry: &entry });
-        let asked = Asked { head: &head, orig: orig(BERLIN), session: None, workflow };
-        assert_eq!(refusal(decide(&asked, &fixture.world())).code, code);
-    }
-}
-
-#[test]
 fn under_exec_a_bare_scope_leaves_identity_at_the_entry() {
     let fixture = Fixture::new();
     let keystone = "10.0.0.1:50";
@@ -382,92 +320,6 @@ fn under_exec_a_bare_scope_leaves_identity_at_the_entry() {
 }
 
 #[test]
-fn prefixes_match_raw_at_segment_boundaries_and_only_in_one_reading() {
-    let fixture = Fixture::new();
-    let at = |target: &str| {
-        target::addressed(&fixture.snapshot, orig("10.0.0.1:90"), target).map(|found| found.service.name.to_string())
-    };
-    for target in [
-        "/image",
-        "/image/",
-        "/image/a/b",
-        "/image?x=/volume",
-        "http://h/image/1",
-        "/image/a/../b",
-        "/image/./a",
-        "/image//a",
-        "/image/%2e%2e/image/b",
-        "/image/a%2fb",
-        "/image/%zz",
-        "/image/..a",
-    ] {
-        assert_eq!(at(target).as_deref(), Ok("Glance"), "{target}");
-    }
-    for target in [
-        "/image/../volume",
-        "/image/%2e%2e/volume",
-        "/image/%2E./volume/x",
-        "/image%2f..%2fvolume",
-        "//image/a",
-        "/./image/a",
-        "/%69mage/a",
-        "/image/..%2fvolume",
-        "/image/a/..//../volume",
-        "/image/..",
-        "/image/%252e%252e/volume",
-        "/volume/../image",
-        "/x/../image",
-        "/image/..;x/volume",
-        "/image\\..\\volume",
-        "/image/..\\volume",
-    ] {
-        assert_eq!(at(target), Err(target::TargetError::Ambiguous), "{target}");
-    }
-    for target in ["/", "/images", "/imag", "/Image", "/other/image", "http://h", "*"] {
-        assert_eq!(at(target), Err(target::TargetError::NoPrefix), "{target}");
-    }
-    for target in ["", "h:90", "image", "x y://a/image"] {
-        assert_eq!(at(target), Err(target::TargetError::NoPath), "{target}");
-    }
-    // a service without prefix beside one with: the longest prefix wins
-    let both = |target: &str| {
-        target::addressed(&fixture.snapshot, orig("10.0.1.1:90"), target).map(|found| found.service.name.to_string())
-    };
-    assert_eq!(both("/v/img/1").as_deref(), Ok("Glance"));
-    assert_eq!(both("/v/images").as_deref(), Ok("Cinder"));
-    assert_eq!(both("*").as_deref(), Ok("Cinder"));
-    assert_eq!(both("/x/../v/img/1"), Err(target::TargetError::Ambiguous));
-    // where no prefix tells services apart, every path is the one service's
-    let nova = target::addressed(&fixture.snapshot, orig(BERLIN), "/a/../%2e%2e//b").expect("Nova");
-    assert_eq!(nova.service.name.as_str(), "Nova");
-}
-
-#[test]
-fn a_peers_path_stays_behind_the_prefix_in_every_reading() {
-    for (path, prefix, fits) in [
-        ("/image/a", "/image", true),
-        ("/image", "/image", true),
-        ("/image//a/../b", "/image", true),
-        ("/image/../volume", "/image", false),
-        ("/image/%2e%2e/volume", "/image", false),
-        ("/image/..", "/image", false),
-        ("/images", "/image", false),
-        ("/a/../../b", "", true),
-    ] {
-        assert_eq!(target::fits(path, prefix), fits, "{path} {prefix}");
-    }
-}
-
-#[test]
-fn the_profile_sees_the_path_behind_the_prefix() {
-    let fixture = Fixture::new();
-    let plan = plan(by_header(&fixture, "10.0.0.1:90", "GET", "/image/v2/images/7?x=1", "{Glance: Paris}"));
-    assert_eq!((plan.kind.as_deref(), plan.id.as_deref(), plan.op), (Some("images"), Some("7"), OpKind::Read));
-    assert_eq!((plan.prefix.as_str(), plan.authority.as_str()), ("/image", "10.0.0.1:90"));
-    assert_eq!(plan.route.destinations()[0].prefix, "/v/img");
-}
-
-#[test]
 fn after_which_answers_otherwise_goes_on() {
     let capacity = |status, body: Option<&str>| CapacityError { status, body: body.map(str::to_owned) };
     let next_on = NextOn { not_found: true, capacity: vec![capacity(507, None), capacity(500, Some("No valid host"))] };
@@ -490,94 +342,4 @@ fn after_which_answers_otherwise_goes_on() {
     assert_eq!(next_on.status(500), GoesOn::IfBody);
     assert_eq!(next_on.status(404), GoesOn::Yes);
     assert_eq!(NextOn::default().status(404), GoesOn::No);
-}
-
-mod forwarding {
-    use super::super::forward;
-    use super::*;
-    use crate::http::head::AnswerHead;
-
-    fn sample(prefix: &str, own_host: bool) -> Plan {
-        let fixture = Fixture::new();
-        let plan = plan(by_header(&fixture, BERLIN, "GET", "/", "{Nova: Paris}"));
-        Plan { prefix: prefix.into(), authority: "10.0.0.1:90".into(), own_host, ..plan }
-    }
-
-    fn to(prefix: &str) -> Destination {
-        Destination { site: "Paris".into(), own: false, authority: "10.0.1.1:9292".into(), prefix: prefix.into() }
-    }
-
-    #[test]
-    fn prefixes_are_swapped_in_the_target_alone() {
-        for (target, from, there, expected) in [
-            ("/image/v2/1?a=/image", "/image", "/img", "/img/v2/1?a=/image"),
-            ("/image/v2", "/image", "", "/v2"),
-            ("/image", "/image", "", "/"),
-            ("/image?a", "/image", "", "/?a"),
-            ("/v2", "", "/a/b", "/a/b/v2"),
-            ("/", "", "/a", "/a/"),
-            ("/image/v2", "/image", "/image", "/image/v2"),
-            ("http://h:1/image/v2", "/image", "/img", "http://h:1/img/v2"),
-            ("http://h:1", "", "/img", "http://h:1/img"),
-            ("*", "", "/img", "*"),
-        ] {
-            let request = head("GET", target, None);
-            let out = forward::request(&request, &sample(from, false), &to(there));
-            assert_eq!(out, format!("GET {expected} HTTP/1.1\r\nHost: a\r\n\r\n"), "{target}");
-        }
-    }
-
-    #[test]
-    fn the_host_is_the_clients_unless_the_service_wants_its_own() {
-        let request = head("GET", "http://h:1/image/v2", None);
-        let out = forward::request(&request, &sample("/image", true), &to("/img"));
-        assert_eq!(out, "GET http://10.0.1.1:9292/img/v2 HTTP/1.1\r\nHost: 10.0.1.1:9292\r\n\r\n");
-        let request = head("GET", "/image/v2", None);
-        assert_eq!(forward::request(&request, &sample("/image", false), &to("/image")), request.raw());
-    }
-
-    #[test]
-    fn locations_at_the_serving_endpoint_become_the_addressed_ones() {
-        for (location, expected) in [
-            ("http://10.0.1.1:9292/img/v2/7?a", "http://10.0.0.1:90/image/v2/7?a"),
-            ("HTTP://10.0.1.1:9292/img", "HTTP://10.0.0.1:90/image"),
-            ("/img/v2/7", "/image/v2/7"),
-            ("/img", "/image"),
-            // elsewhere
-            ("/images/7", "/images/7"),
-            ("http://10.0.1.1:9293/img/v2/7", "http://10.0.1.1:9293/img/v2/7"),
-            ("http://other/img/v2/7", "http://other/img/v2/7"),
-            ("//10.0.1.1:9292/img/7", "//10.0.1.1:9292/img/7"),
-            ("7", "7"),
-            ("../img/7", "../img/7"),
-            ("", ""),
-        ] {
-            let text = format!(
-                "HTTP/1.1 201 Made\r\nlocation: {location}\r\nLink: </img/7>\r\nContent-Location:{location}\r\n\r\n"
-            );
-            let answer = AnswerHead::parse(Bytes::from(text), 10, "POST").expect("well-formed");
-            let out = forward::answer(&answer, &sample("/image", false), &to("/img"));
-            let mapped = format!(
-                "HTTP/1.1 201 Made\r\nlocation: {expected}\r\nLink: </img/7>\r\nContent-Location:{expected}\r\n\r\n"
-            );
-            assert_eq!(String::from_utf8_lossy(&out), mapped, "{location}");
-        }
-    }
-}
-
-#[test]
-fn a_call_inside_a_workflow_to_no_known_service_is_left_alone() {
-    let fixture = Fixture::new();
-    let completed = Completed::parse(r#"{"Nova":"Paris","default":"Berlin"}"#).expect("valid");
-    let entry = SiteName::from("Berlin");
-    let workflow = Some(Workflow { scope: &completed, entry: &entry });
-    for (to, target) in [("10.0.0.1:90", "/other"), ("10.0.0.1:90", "/"), ("10.9.9.9:1", "/a")] {
-        let head = head("GET", target, None);
-        let asked = Asked { head: &head, orig: orig(to), session: None, workflow };
-        assert_eq!(decide(&asked, &fixture.world()), Decision::Unscoped, "{to} {target}");
-    }
-    // What might be a service's is refused rather than served without the scope.
-    let head = head("GET", "/image/../volume", None);
-    let asked = Asked { head: &head, orig: orig("10.0.0.1:90"), session: None, workflow };
-    assert_eq!(refusal(decide(&asked, &fixture.world())).code, Code::UnmatchedTarget);
 }

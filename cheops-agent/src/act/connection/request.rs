@@ -9,7 +9,8 @@ use crate::act::exchange::{Answering, Cause, ExchangeError, Finished, Judged, Ne
 use crate::act::forward;
 use crate::act::ids;
 use crate::act::link::Link;
-use crate::act::run::{Ran, RunError, Scoped, run};
+use crate::act::run::run;
+use crate::act::scoped::{Ran, RunError, Scoped};
 use crate::act::upstream::DialError;
 use crate::http::reply::{self, Manner};
 use crate::http::{AnswerHead, BodyLength, Code, Problem, RequestHead};

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::act::exchange::{Answering, Bounds, Finished, Judged, Sending, exchange};
 use crate::act::forward::{Declined, Turn, follow, marked};
-use crate::act::run::{RunError, Scoped};
+use crate::act::scoped::{RunError, Scoped};
 use crate::act::shared::Shared;
 use crate::act::wire::Wire;
 use crate::http::{AnswerHead, Body};

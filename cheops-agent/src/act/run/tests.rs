@@ -14,9 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::act::exchange::Next;
+use crate::act::exchange::{Finished, Next};
 use crate::act::{ServePeer, fakes, ids};
-use crate::address::OrigDst;
+use crate::address::{ClientAddr, OrigDst};
 use crate::http::reply::{self, Manner};
 use crate::metadata::{Endpoint, Service, Site, Snapshot};
 use crate::observe::Observer;
