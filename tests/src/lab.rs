@@ -42,9 +42,11 @@ pub mod door;
 mod federation;
 mod host;
 mod relay;
+pub mod script;
 mod service;
 #[doc(hidden)]
 pub mod taker;
+pub mod ways;
 mod world;
 
 use std::io::Write;

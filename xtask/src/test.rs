@@ -59,7 +59,9 @@ const SUITES: &[Suite] = &[
     },
     on_lab!("lab", "the lab itself: delays, loss, cuts, clean-up"),
     on_lab!("kernel", "what the kernel programs take, and what they leave alone"),
-    on_lab!("http", "framing, byte-exact forwarding, streams, bad input"),
+    on_lab!("transparency", "both ends get what the other sent, as if there were no agent"),
+    on_lab!("framing", "what is not well-formed HTTP goes no further"),
+    on_lab!("limits", "limits and what can't be served, each with its answer"),
     on_lab!("sharing", "a scoped request is served by another site"),
     on_lab!("otherwise", "A || B: never both"),
     on_lab!("workflow", "the scope follows the calls that services make"),
@@ -71,7 +73,7 @@ const SUITES: &[Suite] = &[
 
 pub fn run(options: &Options) -> Result<()> {
     if options.list {
-        SUITES.iter().for_each(|suite| println!("{:<10} {}", suite.name, suite.about));
+        SUITES.iter().for_each(|suite| println!("{:<12} {}", suite.name, suite.about));
         return Ok(());
     }
     let suites = chosen(&options.suite)?;

@@ -11,8 +11,10 @@ use cheops_agent::address::{ClientAddr, OrigDst};
 use cheops_agent::metadata::Snapshot;
 use cheops_agent::observe::Observer;
 use cheops_agent::profile::Profiles;
-use cheops_tests::lab::{Federation, Host, Offered};
 use tokio_util::task::TaskTracker;
+
+use super::script::{Got, Step, play};
+use super::{Federation, Host, Offered};
 
 /// A way from a client to a service.
 pub trait Way {
@@ -21,6 +23,38 @@ pub trait Way {
 
     /// Connections that went through an agent until now.
     fn taken(&self) -> anyhow::Result<u64>;
+}
+
+/// Plays both scripts at once; what the client and the service got. A service that doesn't close reads on to the end.
+///
+/// # Errors
+/// What an end waited for and did not come.
+pub fn run(way: &dyn Way, client: &[Step], service: &[Step]) -> anyhow::Result<(Got, Got)> {
+    let (near, far) = way.open()?;
+    let to_the_end = [service, &[Step::End]].concat();
+    let (at_client, at_service) = both(near, client, far, &to_the_end);
+    let failed = |end: &str, error: String| anyhow::anyhow!("the {end}: {error}");
+    Ok((at_client.map_err(|error| failed("client", error))?, at_service.map_err(|error| failed("service", error))?))
+}
+
+fn both(
+    near: TcpStream,
+    client: &[Step],
+    far: TcpStream,
+    service: &[Step],
+) -> (Result<Got, String>, Result<Got, String>) {
+    std::thread::scope(|scope| {
+        let service = scope.spawn(|| play(far, service));
+        let client = play(near, client);
+        let service = service.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (client, service)
+    })
+}
+
+/// Fails with all that went wrong.
+pub fn report(what: &str, cases: usize, failures: &[String]) -> anyhow::Result<()> {
+    anyhow::ensure!(failures.is_empty(), "{} of {cases} {what} went wrong:\n{}", failures.len(), failures.join("\n"));
+    Ok(())
 }
 
 /// Straight, over loopback.

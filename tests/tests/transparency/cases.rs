@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::play::Step;
 use Step::{Close, End, Reset, Shut, WaitEnd, WaitLength};
+use cheops_tests::lab::script::Step;
 
 /// A client and a service.
 pub struct Case {
