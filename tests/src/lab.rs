@@ -44,6 +44,7 @@ mod host;
 mod relay;
 pub mod script;
 mod service;
+mod system;
 #[doc(hidden)]
 pub mod taker;
 pub mod ways;
@@ -63,6 +64,7 @@ pub use federation::{Builder, Federation, Member, Offered};
 pub use host::{CONNECT, Host};
 pub use relay::{Carried, Weather};
 pub use service::{Recorded, Scripted, Service, TcpService, Then};
+pub use system::{AGENT, AGENT_LOG, Boot, System};
 pub use world::{Link, World};
 
 /// Waits until the condition holds; whether it did within `time`. Looks every few milliseconds.
