@@ -6,6 +6,7 @@
 //! `reply` writes the agent's own answers.
 
 pub mod body;
+mod fields;
 pub mod framing;
 pub mod head;
 pub mod problem;
@@ -14,6 +15,6 @@ pub mod sniff;
 
 pub use body::Body;
 pub use framing::FramingError;
-pub use head::{AnswerHead, BodyLength, Field, RequestHead, Version};
+pub use head::{AnswerFrame, AnswerHead, BodyLength, Field, RequestHead, Version};
 pub use problem::{Code, Problem};
 pub use sniff::{Sniffed, sniff};

@@ -6,7 +6,8 @@
 use bytes::Bytes;
 use memchr::memchr;
 
-use super::head::{AnswerHead, BodyLength, Field, Part, RawHead, RequestHead, Version};
+use super::fields::{Fields, Framing, Says, locate, tokens, with_room};
+use super::head::{AnswerFrame, AnswerHead, BodyLength, Field, Part, RawHead, RequestHead, Version, persists};
 use super::problem::{Code, Problem};
 
 /// More fields than this are never read, whatever the configuration says.
@@ -94,9 +95,9 @@ impl HeadEnd {
 
 /// [`RequestHead::parse`].
 pub(super) fn request(raw: Bytes, max_fields: usize) -> Result<RequestHead, FramingError> {
-    let (method, target, version, count) = with_fields(max_fields, |fields| {
-        let mut parsed = httparse::Request::new(fields);
-        match parsed.parse(&raw) {
+    let (method, target, version, (fields, says, framing)) = with_room(max_fields, |room| {
+        let mut parsed = httparse::Request::new(&mut []);
+        match parsed.parse_with_uninit_headers(&raw, room) {
             Ok(httparse::Status::Complete(length)) if length == raw.len() => {}
             Ok(_) => return Err(FramingError::Malformed("the head is not whole")),
             Err(error) => return Err(malformed(error, &raw)),
@@ -104,22 +105,20 @@ pub(super) fn request(raw: Bytes, max_fields: usize) -> Result<RequestHead, Fram
         let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
             return Err(FramingError::Malformed("the request line is not whole"));
         };
-        Ok((method.len(), target.len(), minor, parsed.headers.len()))
+        Ok((method.len(), target.len(), minor, locate(&raw, parsed.headers)?))
     })?;
     let start = empty_lines(&raw);
     let method = Part::new(start, start + method);
     let target = Part::new(method.range().end + 1, method.range().end + 1 + target);
     let version = version_of(version);
-    let fields = locate(&raw, start, count)?;
-    let head = RawHead { raw, fields };
-    host(&head, version)?;
-    let length = match length(&head, version)? {
+    host(&raw, &framing, version)?;
+    let length = match length(&raw, &fields, &framing, version)? {
         Announced::Nothing => BodyLength::None,
         Announced::Exact(length) => BodyLength::Exact(length),
         Announced::Chunked => BodyLength::Chunked,
         Announced::NotChunked => return Err(FramingError::Length("the last transfer coding is not chunked")),
     };
-    let head = RequestHead { head, method, target, version, length };
+    let head = RequestHead { head: RawHead { raw, fields, says }, method, target, version, length };
     if head.method() == "CONNECT" && !matches!(length, BodyLength::None | BodyLength::Exact(0)) {
         return Err(FramingError::Length("a CONNECT request has no body"));
     }
@@ -128,26 +127,33 @@ pub(super) fn request(raw: Bytes, max_fields: usize) -> Result<RequestHead, Fram
 
 /// [`AnswerHead::parse`].
 pub(super) fn answer(raw: Bytes, max_fields: usize, method: &str) -> Result<AnswerHead, FramingError> {
-    let (status, version, count) = with_fields(max_fields, |fields| {
-        let mut parsed = httparse::Response::new(fields);
-        match parsed.parse(&raw) {
+    let (frame, fields, says) = answer_in(&raw, max_fields, method)?;
+    Ok(AnswerHead { head: RawHead { raw, fields, says }, frame })
+}
+
+/// [`AnswerFrame::read`].
+pub(super) fn frame(raw: &[u8], max_fields: usize, method: &str) -> Result<AnswerFrame, FramingError> {
+    answer_in(raw, max_fields, method).map(|(frame, ..)| frame)
+}
+
+fn answer_in(raw: &[u8], max_fields: usize, method: &str) -> Result<(AnswerFrame, Fields, Says), FramingError> {
+    let (status, version, (fields, says, framing)) = with_room(max_fields, |room| {
+        let mut parsed = httparse::Response::new(&mut []);
+        match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, raw, room) {
             Ok(httparse::Status::Complete(length)) if length == raw.len() => {}
             Ok(_) => return Err(FramingError::Malformed("the head is not whole")),
-            Err(error) => return Err(malformed(error, &raw)),
+            Err(error) => return Err(malformed(error, raw)),
         }
         let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
             return Err(FramingError::Malformed("the status line is not whole"));
         };
-        Ok((status, minor, parsed.headers.len()))
+        Ok((status, minor, locate(raw, parsed.headers)?))
     })?;
     if status < 100 {
         return Err(FramingError::Malformed("the status code is below 100"));
     }
-    let start = empty_lines(&raw);
     let version = version_of(version);
-    let fields = locate(&raw, start, count)?;
-    let head = RawHead { raw, fields };
-    let announced = length(&head, version)?;
+    let announced = length(raw, &fields, &framing, version)?;
     let bodiless =
         method == "HEAD" || matches!(status, 100..=199 | 204 | 304) || (method == "CONNECT" && status / 100 == 2);
     let length = match announced {
@@ -156,23 +162,8 @@ pub(super) fn answer(raw: Bytes, max_fields: usize, method: &str) -> Result<Answ
         Announced::Exact(length) => BodyLength::Exact(length),
         Announced::Chunked => BodyLength::Chunked,
     };
-    Ok(AnswerHead { head, status, version, length })
-}
-
-/// Lends `parse` room for as many fields as are allowed, on the stack for a usual head.
-fn with_fields<'b, T>(
-    max_fields: usize,
-    parse: impl Fn(&mut [httparse::Header<'b>]) -> Result<T, FramingError>,
-) -> Result<T, FramingError> {
-    const USUAL: usize = 64;
-    let mut few = [httparse::EMPTY_HEADER; USUAL];
-    let room = few.get_mut(..max_fields.min(USUAL)).unwrap_or_default();
-    match parse(room) {
-        Err(FramingError::TooManyFields) if max_fields > USUAL => {
-            parse(&mut vec![httparse::EMPTY_HEADER; max_fields.min(MAX_FIELDS)])
-        }
-        result => result,
-    }
+    let persists = length != BodyLength::UntilClose && persists(says, version);
+    Ok((AnswerFrame { status, version, length, persists }, fields, says))
 }
 
 fn malformed(error: httparse::Error, raw: &[u8]) -> FramingError {
@@ -206,65 +197,20 @@ fn empty_lines(raw: &[u8]) -> usize {
     raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
 }
 
-/// Finds the field lines of a head that was found well-formed: one line each, as folded lines are refused.
-fn locate(raw: &[u8], start: usize, count: usize) -> Result<Vec<Field>, FramingError> {
-    let mut fields = Vec::with_capacity(count);
-    let mut lines = Lines { raw, at: start };
-    lines.next();
-    for line in lines.by_ref().take(count) {
-        let content = raw.get(line.start..line.end - 2).unwrap_or_default();
-        let Some(colon) = memchr(b':', content) else {
-            return Err(FramingError::Malformed("a field's name is not a token followed by a colon"));
-        };
-        let value = content.get(colon + 1..).unwrap_or_default();
-        let lead = value.iter().take_while(|byte| is_white(**byte)).count();
-        let trail = value.iter().skip(lead).rev().take_while(|byte| is_white(**byte)).count();
-        fields.push(Field {
-            name: Part::new(line.start, line.start + colon),
-            value: Part::new(line.start + colon + 1 + lead, line.end - 2 - trail),
-            line: Part::new(line.start, line.end),
-        });
-    }
-    if lines.next().is_none_or(|line| line.len() != 2) {
-        return Err(FramingError::Malformed("a line does not end in CR LF"));
-    }
-    Ok(fields)
-}
-
-/// White space around a field's value (RFC 9110, 5.6.3, OWS).
-fn is_white(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
-/// Lines with their CR LF.
-struct Lines<'a> {
-    raw: &'a [u8],
-    at: usize,
-}
-
-impl Iterator for Lines<'_> {
-    type Item = std::ops::Range<usize>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let length = memchr(b'\n', self.raw.get(self.at..)?)? + 1;
-        let line = self.at..self.at + length;
-        self.at = line.end;
-        // `HeadEnd` let no bare LF through; this keeps the ranges right for heads that didn't come through it.
-        (length >= 2 && self.raw.get(line.end - 2) == Some(&b'\r')).then_some(line)
-    }
-}
-
 /// RFC 9112, 3.2: exactly one valid `Host` on 1.1, at most one on 1.0.
-fn host(head: &RawHead, version: Version) -> Result<(), FramingError> {
-    let mut hosts = head.named("host");
-    match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => Err(FramingError::Malformed("there is more than one Host")),
-        (None, None) if version == Version::Http11 => Err(FramingError::Malformed("there is no Host")),
-        (Some(host), None) if !head.value(host).iter().all(|byte| is_host_byte(*byte)) => {
+fn host(raw: &[u8], framing: &Framing, version: Version) -> Result<(), FramingError> {
+    match framing.host.first {
+        _ if framing.host.times > 1 => Err(FramingError::Malformed("there is more than one Host")),
+        None if version == Version::Http11 => Err(FramingError::Malformed("there is no Host")),
+        Some(host) if !value(raw, &host).iter().all(|byte| is_host_byte(*byte)) => {
             Err(FramingError::Malformed("the Host is not a host and port"))
         }
         _ => Ok(()),
     }
+}
+
+fn value<'a>(raw: &'a [u8], field: &Field) -> &'a [u8] {
+    raw.get(field.value_range()).unwrap_or_default()
 }
 
 /// RFC 3986, 3.2.2 and 3.2.3: the bytes of `uri-host [ ":" port ]`.
@@ -282,30 +228,30 @@ enum Announced {
 }
 
 /// RFC 9112, 6.1 to 6.3.
-fn length(head: &RawHead, version: Version) -> Result<Announced, FramingError> {
-    let mut lengths = head.named("content-length");
-    let mut codings = head.named("transfer-encoding").peekable();
-    let (first, second) = (lengths.next(), lengths.next());
-    if codings.peek().is_some() {
+fn length(raw: &[u8], fields: &[Field], framing: &Framing, version: Version) -> Result<Announced, FramingError> {
+    let first = framing.content_length.first;
+    if framing.transfer_encoding.times > 0 {
         if first.is_some() {
             return Err(FramingError::Length("there are both Transfer-Encoding and Content-Length"));
         }
         if version == Version::Http10 {
             return Err(FramingError::Length("there is Transfer-Encoding on HTTP/1.0"));
         }
-        return transfer_codings(head, codings);
+        return transfer_codings(raw, fields);
     }
-    match (first, second) {
-        (None, _) => Ok(Announced::Nothing),
-        (Some(field), None) => content_length(head, field),
-        (Some(_), Some(_)) => Err(FramingError::Length("there is more than one Content-Length")),
+    match first {
+        None => Ok(Announced::Nothing),
+        Some(_) if framing.content_length.times > 1 => {
+            Err(FramingError::Length("there is more than one Content-Length"))
+        }
+        Some(field) => content_length(raw, &field),
     }
 }
 
 /// RFC 9110, 8.6: digits and nothing else.
-fn content_length(head: &RawHead, field: &Field) -> Result<Announced, FramingError> {
-    no_tabs(head, field)?;
-    let value = head.value(field);
+fn content_length(raw: &[u8], field: &Field) -> Result<Announced, FramingError> {
+    no_tabs(raw, field)?;
+    let value = value(raw, field);
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(FramingError::Length("the Content-Length is not a number"));
     }
@@ -314,13 +260,15 @@ fn content_length(head: &RawHead, field: &Field) -> Result<Announced, FramingErr
 }
 
 /// RFC 9112, 6.1 and 7: known codings without parameters; chunked once, and last.
-fn transfer_codings<'a>(head: &RawHead, fields: impl Iterator<Item = &'a Field>) -> Result<Announced, FramingError> {
+fn transfer_codings(raw: &[u8], fields: &[Field]) -> Result<Announced, FramingError> {
     const OTHERS: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
     let mut chunked = false;
-    for field in fields {
-        no_tabs(head, field)?;
-        for coding in head.value(field).split(|byte| *byte == b',') {
-            let coding = coding.trim_ascii();
+    let named = |field: &&Field| {
+        raw.get(field.name.range()).is_some_and(|name| name.eq_ignore_ascii_case(b"transfer-encoding"))
+    };
+    for field in fields.iter().filter(named) {
+        no_tabs(raw, field)?;
+        for coding in tokens(value(raw, field)) {
             if chunked {
                 return Err(FramingError::Length("chunked is not the last transfer coding, or there twice"));
             }
@@ -335,8 +283,8 @@ fn transfer_codings<'a>(head: &RawHead, fields: impl Iterator<Item = &'a Field>)
 }
 
 /// A tab around a length is white space to the grammar and part of the value to some servers.
-fn no_tabs(head: &RawHead, field: &Field) -> Result<(), FramingError> {
-    let line = head.raw.get(field.line_range()).unwrap_or_default();
+fn no_tabs(raw: &[u8], field: &Field) -> Result<(), FramingError> {
+    let line = raw.get(field.line_range()).unwrap_or_default();
     if line.contains(&b'\t') {
         return Err(FramingError::Length("there is a tab in a field that tells the length"));
     }

@@ -5,6 +5,7 @@ use std::ops::{Deref, Range};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::fields::{Fields, Says, tokens};
 use super::framing::{self, FramingError};
 
 /// A stretch of a head's bytes.
@@ -70,7 +71,8 @@ pub enum BodyLength {
 #[derive(Clone, Debug)]
 pub struct RawHead {
     pub(super) raw: Bytes,
-    pub(super) fields: Vec<Field>,
+    pub(super) fields: Fields,
+    pub(super) says: Says,
 }
 
 impl RawHead {
@@ -96,7 +98,7 @@ impl RawHead {
 
     /// The fields of this name, compared without case.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Field> {
-        self.fields.iter().filter(move |field| self.name(field).eq_ignore_ascii_case(name))
+        self.fields.iter().filter(move |field| self.bytes(field.name).eq_ignore_ascii_case(name.as_bytes()))
     }
 
     /// The value of the first field of this name.
@@ -106,11 +108,8 @@ impl RawHead {
 
     /// Whether a comma-separated field such as `Connection` holds this token, compared without case (RFC 9110, 5.6.1).
     pub fn has_token(&self, name: &str, token: &str) -> bool {
-        self.named(name).any(|field| {
-            self.value(field)
-                .split(|byte| *byte == b',')
-                .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-        })
+        let mut items = self.named(name).flat_map(|field| tokens(self.value(field)));
+        items.any(|item| item.eq_ignore_ascii_case(token.as_bytes()))
     }
 
     /// The head without these ranges, which must be in order and apart.
@@ -148,7 +147,7 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Reads a whole head, as [`framing::head_end`] found it.
+    /// Reads a whole head, as [`framing::HeadEnd`] found it.
     ///
     /// # Errors
     /// When it is not well-formed, or leaves in doubt where its message ends.
@@ -182,19 +181,17 @@ impl RequestHead {
 
     /// Whether the client may send another request after this one (RFC 9112, 9.3).
     pub fn persists(&self) -> bool {
-        persists(&self.head, self.version)
+        persists(self.head.says, self.version)
     }
 
     /// Whether it asks to leave HTTP (RFC 9110, 7.8).
     pub fn upgrades(&self) -> bool {
-        self.version == Version::Http11
-            && self.named("upgrade").next().is_some()
-            && self.has_token("connection", "upgrade")
+        self.version == Version::Http11 && self.head.says.upgrade && self.head.says.upgrade_token
     }
 
     /// Whether it asks the service for a `100 (Continue)` before it sends the body (RFC 9110, 10.1.1).
     pub fn expects_continue(&self) -> bool {
-        self.version == Version::Http11 && self.has_token("expect", "100-continue")
+        self.version == Version::Http11 && self.head.says.expects_continue
     }
 }
 
@@ -206,17 +203,42 @@ impl Deref for RequestHead {
     }
 }
 
+/// What an answer's head says about its message, for those who pass its bytes on as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerFrame {
+    /// The status code, 100 to 999.
+    pub status: u16,
+    pub version: Version,
+    /// How the answer's body is delimited.
+    pub length: BodyLength,
+    /// Whether the service may take another request after this answer (RFC 9112, 9.3).
+    pub persists: bool,
+}
+
+impl AnswerFrame {
+    /// Reads a whole head, as [`framing::HeadEnd`] found it. `method` is its request's.
+    ///
+    /// # Errors
+    /// As [`AnswerHead::parse`].
+    pub fn read(raw: &[u8], max_fields: usize, method: &str) -> Result<Self, FramingError> {
+        framing::frame(raw, max_fields, method)
+    }
+
+    /// Whether it is 1xx other than 101: another answer to the same request follows (RFC 9110, 15.2).
+    pub fn is_interim(&self) -> bool {
+        (100..200).contains(&self.status) && self.status != 101
+    }
+}
+
 /// A well-formed answer head, read in the light of its request's method.
 #[derive(Clone, Debug)]
 pub struct AnswerHead {
     pub(super) head: RawHead,
-    pub(super) status: u16,
-    pub(super) version: Version,
-    pub(super) length: BodyLength,
+    pub(super) frame: AnswerFrame,
 }
 
 impl AnswerHead {
-    /// Reads a whole head, as [`framing::head_end`] found it. `method` is its request's.
+    /// Reads a whole head, as [`framing::HeadEnd`] found it. `method` is its request's.
     ///
     /// # Errors
     /// When it is not well-formed, or leaves in doubt where its message ends.
@@ -224,28 +246,33 @@ impl AnswerHead {
         framing::answer(raw, max_fields, method)
     }
 
+    /// What the head says about its message.
+    pub fn frame(&self) -> AnswerFrame {
+        self.frame
+    }
+
     /// The status code, 100 to 999.
     pub fn status(&self) -> u16 {
-        self.status
+        self.frame.status
     }
 
     pub fn version(&self) -> Version {
-        self.version
+        self.frame.version
     }
 
     /// How the answer's body is delimited.
     pub fn length(&self) -> BodyLength {
-        self.length
+        self.frame.length
     }
 
-    /// Whether it is 1xx other than 101: another answer to the same request follows (RFC 9110, 15.2).
+    /// [`AnswerFrame::is_interim`].
     pub fn is_interim(&self) -> bool {
-        (100..200).contains(&self.status) && self.status != 101
+        self.frame.is_interim()
     }
 
-    /// Whether the service may take another request after this answer (RFC 9112, 9.3).
+    /// [`AnswerFrame::persists`].
     pub fn persists(&self) -> bool {
-        self.length != BodyLength::UntilClose && persists(&self.head, self.version)
+        self.frame.persists
     }
 }
 
@@ -257,11 +284,9 @@ impl Deref for AnswerHead {
     }
 }
 
-fn persists(head: &RawHead, version: Version) -> bool {
-    if head.has_token("connection", "close") {
-        return false;
-    }
-    version == Version::Http11 || head.has_token("connection", "keep-alive")
+/// RFC 9112, 9.3.
+pub(super) fn persists(says: Says, version: Version) -> bool {
+    !says.close && (version == Version::Http11 || says.keep_alive)
 }
 
 #[cfg(test)]
