@@ -86,8 +86,15 @@ keys! {
 
     "limits.head-bytes" Size, Default(r#""64KiB""#), "Bytes of a request's or answer's head.";
     "limits.headers" Count, Default("256"), "Header fields of a head.";
+    "limits.chunk-extension-bytes" Size, Default(r#""4KiB""#), "Bytes of one chunk's extensions.";
+    "limits.trailer-bytes" Size, Default(r#""16KiB""#), "Bytes of a body's trailer fields.";
+    "limits.pipelined-bytes" Size, Default(r#""64KiB""#), "Bytes of a connection's next requests that are read while one is being answered.";
     "limits.connections" Count, Default("16384"), "Client connections in all.";
     "limits.connections-per-client" Count, Default("4096"), "Client connections from one address.";
+    "limits.pending" Count, Default("1024"), "Client connections whose service has not accepted yet.";
+    "limits.refusals" Count, Default("64"), "Refused connections that are told why at the same time; what is more is reset.";
+    "limits.backlog" Count, Default("4096"), "Connections that the kernel keeps until the agent accepts them; net.core.somaxconn limits it too.";
+    "limits.descriptors" Count, Default("0"), "Descriptors that the agent may have open; 0 means as many as its hard limit allows.";
     "limits.peer-exchanges" Count, Default("1024"), "Exchanges that peers may have open here.";
     "limits.otherwise-spool" Size, Default(r#""1MiB""#), "Bytes of a request's body that are kept so that || can go on to the next site.";
     "limits.workflow-records" Count, Default("65536"), "Ids of scoped requests that are kept so that the calls below them are found.";
@@ -95,6 +102,7 @@ keys! {
     "timeouts.header-read" Duration, Default(r#""30s""#), "From the first byte of a head to its last.";
     "timeouts.body-read" Duration, Default(r#""5m""#), "Between two pieces of a request's body.";
     "timeouts.idle" Duration, Default(r#""0s""#), "Between two exchanges of a client's connection; 0s means without limit.";
+    "timeouts.half-closed" Duration, Default(r#""5m""#), "How long nothing may move in a tunnel of which one way is closed.";
     "timeouts.connect" Duration, Default(r#""5s""#), "Connecting to a service or a peer.";
     "timeouts.exchange" Duration, Default(r#""120s""#), "A scoped exchange at a peer, until its answer begins.";
     "timeouts.keepalive" Duration, Default(r#""60s""#), "Idle time before TCP keepalive probes, on both sides.";

@@ -119,10 +119,24 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Header fields of a head.
     pub headers: usize,
+    /// Bytes of one chunk's extensions (RFC 9112, 7.1.1).
+    pub chunk_extension_bytes: u32,
+    /// Bytes of a body's trailer fields in all (RFC 9112, 7.1.2).
+    pub trailer_bytes: u32,
+    /// Bytes of a connection's next requests that are read while an exchange runs; the client waits with what is more.
+    pub pipelined_bytes: usize,
     /// Client connections in all.
     pub connections: usize,
     /// Client connections from one address.
     pub connections_per_client: usize,
+    /// Client connections whose service has not accepted yet.
+    pub pending: usize,
+    /// Refused connections that are told why at the same time; what is more is reset.
+    pub refusals: usize,
+    /// Connections that the kernel keeps until the agent accepts them.
+    pub backlog: i32,
+    /// Descriptors that the agent may have open; 0 means as many as its hard limit allows.
+    pub descriptors: u64,
     /// Exchanges that peers may have open here.
     pub peer_exchanges: usize,
     /// Bytes of a request's body kept so that `||` can go on to the next site.
@@ -139,6 +153,8 @@ pub struct Timeouts {
     pub body_read: Duration,
     /// Between two exchanges of a client's connection; zero means without limit.
     pub idle: Duration,
+    /// How long nothing may move in a tunnel of which one way is closed.
+    pub half_closed: Duration,
     /// Dialling a service or a peer.
     pub connect: Duration,
     /// A scoped exchange at a peer, until its answer begins.

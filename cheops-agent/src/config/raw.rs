@@ -41,6 +41,7 @@ pub struct Raw {
     pub limits: Limits,
     pub limits_place: Option<Place>,
     pub timeouts: Timeouts,
+    pub timeouts_place: Option<Place>,
     pub log: LogConfig,
     pub sites: Vec<RawSite>,
     pub services: Vec<RawService>,
@@ -116,6 +117,7 @@ pub fn read(table: &Table, root: &Place, findings: &mut Findings) -> Raw {
         limits: read_limits(&limits, f),
         limits_place: limits.place.cloned(),
         timeouts: read_timeouts(&timeouts, f),
+        timeouts_place: timeouts.place.cloned(),
         log: read_log(&log, f),
         sites: top.list("sites", f).iter().filter_map(|section| read_site(section, f)).collect(),
         services: top.list("services", f).iter().filter_map(|section| read_service(section, f)).collect(),
@@ -139,12 +141,24 @@ fn read_limits(limits: &Section<'_>, f: &mut Findings) -> Limits {
     Limits {
         head_bytes: limits.get("head-bytes", values::size, f).value,
         headers: limits.get("headers", values::count, f).value,
+        chunk_extension_bytes: narrow(limits.get("chunk-extension-bytes", values::size, f).value),
+        trailer_bytes: narrow(limits.get("trailer-bytes", values::size, f).value),
+        pipelined_bytes: limits.get("pipelined-bytes", values::size, f).value,
         connections: limits.get("connections", values::count, f).value,
         connections_per_client: limits.get("connections-per-client", values::count, f).value,
+        pending: limits.get("pending", values::count, f).value,
+        refusals: limits.get("refusals", values::count, f).value,
+        backlog: i32::try_from(limits.get("backlog", values::count, f).value).unwrap_or(i32::MAX),
+        descriptors: limits.get("descriptors", values::count, f).value as u64,
         peer_exchanges: limits.get("peer-exchanges", values::count, f).value,
         otherwise_spool: limits.get("otherwise-spool", values::size, f).value,
         workflow_records: limits.get("workflow-records", values::count, f).value,
     }
+}
+
+/// What doesn't fit is refused by its range.
+fn narrow(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 fn read_timeouts(timeouts: &Section<'_>, f: &mut Findings) -> Timeouts {
@@ -153,6 +167,7 @@ fn read_timeouts(timeouts: &Section<'_>, f: &mut Findings) -> Timeouts {
         header_read: get("header-read"),
         body_read: get("body-read"),
         idle: get("idle"),
+        half_closed: get("half-closed"),
         connect: get("connect"),
         exchange: get("exchange"),
         keepalive: get("keepalive"),

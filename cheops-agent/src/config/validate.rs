@@ -20,6 +20,7 @@ pub fn validate(raw: &Raw, findings: &mut Findings) {
         scope_parameter,
         cgroup,
         limits,
+        timeouts,
         probe,
         backend,
         log,
@@ -163,9 +164,15 @@ fn limits(raw: &Raw, findings: &mut Findings) {
     let limits = &raw.limits;
     let ranges = [
         ("head-bytes", limits.head_bytes, 1024, 16 << 20),
-        ("headers", limits.headers, 8, 10_000),
+        ("headers", limits.headers, 8, 1024),
+        ("chunk-extension-bytes", limits.chunk_extension_bytes as usize, 0, 1 << 20),
+        ("trailer-bytes", limits.trailer_bytes as usize, 128, 1 << 20),
+        ("pipelined-bytes", limits.pipelined_bytes, 4096, 16 << 20),
         ("connections", limits.connections, 1, 1 << 20),
         ("connections-per-client", limits.connections_per_client, 1, 1 << 20),
+        ("pending", limits.pending, 1, 1 << 20),
+        ("refusals", limits.refusals, 0, 1 << 16),
+        ("backlog", usize::try_from(limits.backlog).unwrap_or_default(), 1, 1 << 16),
         ("peer-exchanges", limits.peer_exchanges, 1, 1 << 20),
         ("otherwise-spool", limits.otherwise_spool, 0, 1 << 30),
         ("workflow-records", limits.workflow_records, 1, 1 << 24),
@@ -176,8 +183,39 @@ fn limits(raw: &Raw, findings: &mut Findings) {
                 .error(raw.limits_place.as_ref(), format!("\"{name}\" must be from {least} to {most}; it is {value}"));
         }
     }
+    if (1..64).contains(&limits.descriptors) {
+        findings.error(
+            raw.limits_place.as_ref(),
+            format!("\"descriptors\" must be 0 or at least 64; it is {}", limits.descriptors),
+        );
+    }
     if raw.threads.value > 1024 {
         findings.error(raw.threads.place.as_ref(), "\"threads\" must be at most 1024".to_owned());
+    }
+}
+
+/// What would let nothing through, and what the kernel doesn't take (tcp(7)).
+fn timeouts(raw: &Raw, findings: &mut Findings) {
+    use std::time::Duration;
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+    const SHORTEST: Duration = Duration::from_millis(10);
+    let timeouts = &raw.timeouts;
+    let ranges = [
+        ("header-read", timeouts.header_read, SHORTEST, WEEK),
+        ("body-read", timeouts.body_read, SHORTEST, WEEK),
+        ("half-closed", timeouts.half_closed, SHORTEST, WEEK),
+        ("connect", timeouts.connect, SHORTEST, WEEK),
+        ("exchange", timeouts.exchange, SHORTEST, WEEK),
+        ("keepalive", timeouts.keepalive, Duration::from_secs(1), Duration::from_secs(32_767)),
+        ("user-timeout", timeouts.user_timeout, Duration::ZERO, WEEK),
+    ];
+    for (name, value, least, most) in ranges {
+        if !(least..=most).contains(&value) {
+            findings.error(
+                raw.timeouts_place.as_ref(),
+                format!("\"{name}\" must be from {least:?} to {most:?}; it is {value:?}"),
+            );
+        }
     }
 }
 

@@ -25,10 +25,14 @@ reasons! {
         UnknownOrigin = "unknown-origin",
         /// It was opened to the agent's own address.
         Loop = "loop",
-        /// `limits.connections` or the file descriptors are used up.
+        /// `limits.connections`.
         Connections = "connections",
         /// `limits.connections-per-client`.
         ConnectionsPerClient = "connections-per-client",
+        /// `limits.pending`.
+        Pending = "pending",
+        /// No descriptor is left.
+        Descriptors = "descriptors",
         Draining = "draining",
         /// The service refused the connection, and the client was not speaking HTTP.
         ServiceUnreachable = "service-unreachable",
@@ -64,11 +68,19 @@ reasons! {
     Limit {
         HeadBytes = "head-bytes",
         Headers = "headers",
+        ChunkExtensionBytes = "chunk-extension-bytes",
+        TrailerBytes = "trailer-bytes",
+        PipelinedBytes = "pipelined-bytes",
         HeaderRead = "header-read",
         BodyRead = "body-read",
         Idle = "idle",
+        HalfClosed = "half-closed",
         Connections = "connections",
         ConnectionsPerClient = "connections-per-client",
+        Pending = "pending",
+        Refusals = "refusals",
+        Backlog = "backlog",
+        Descriptors = "descriptors",
         PeerExchanges = "peer-exchanges",
         OtherwiseSpool = "otherwise-spool",
         WorkflowRecords = "workflow-records",
