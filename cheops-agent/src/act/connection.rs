@@ -17,11 +17,13 @@ use std::sync::Arc;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use self::close::Close;
 pub(super) use self::close::{linger, reset};
 use self::opening::Opened;
+use super::admission::Waiting;
 use super::alarm::Alarm;
 use super::exchange::{Bounds, Side};
 use super::link::Link;
@@ -31,7 +33,7 @@ use super::upstream;
 use super::wire::Wire;
 use crate::accept::Taken;
 use crate::config::Config;
-use crate::observe::{Passthrough, Refused};
+use crate::observe::{Limit, Passthrough, Refused};
 
 /// A client's connection and its service's.
 struct Connection {
@@ -48,12 +50,12 @@ struct Connection {
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-/// Serves `stream`, which the kernel programs took, until it ends.
-pub async fn serve(shared: Arc<Shared>, stream: TcpStream, taken: Taken) {
+/// Serves `stream`, which the kernel programs took, until it ends. It is `waiting` until its service has accepted.
+pub async fn serve(shared: Arc<Shared>, stream: TcpStream, taken: Taken, waiting: Waiting) {
     let _open = shared.observer.connection();
-    let mut connection = Connection::new(shared, stream, taken);
+    let mut connection = Connection::new(shared, stream, taken, waiting);
     let close = match connection.open().await {
-        Opened::Http => connection.requests().await,
+        Opened::Http(begun) => connection.requests(begun).await,
         Opened::Passes(reason) => connection.pass(reason).await,
         Opened::Ends(close) => close,
     };
@@ -61,7 +63,7 @@ pub async fn serve(shared: Arc<Shared>, stream: TcpStream, taken: Taken) {
 }
 
 impl Connection {
-    fn new(shared: Arc<Shared>, stream: TcpStream, taken: Taken) -> Self {
+    fn new(shared: Arc<Shared>, stream: TcpStream, taken: Taken, waiting: Waiting) -> Self {
         let config = shared.config.load_full();
         let timeouts = &config.timeouts;
         let socket = SockRef::from(&stream);
@@ -70,7 +72,7 @@ impl Connection {
             tracing::debug!(client = %taken.client, %error, "a client's socket takes no options");
         }
         Self {
-            link: Link::dial(&shared, taken),
+            link: Link::dial(&shared, taken, Some(waiting)),
             bounds: Bounds::new(&config.limits, timeouts),
             config,
             taken,
@@ -82,10 +84,10 @@ impl Connection {
         }
     }
 
-    /// Serves requests until one of the ends closes.
-    async fn requests(&mut self) -> Close {
+    /// Serves requests, the first of which has begun to come, until one of the ends closes.
+    async fn requests(&mut self, mut begun: Option<Instant>) -> Close {
         loop {
-            let head = match self.next_head().await {
+            let head = match self.next_head(begun.take()).await {
                 Ok(head) => head,
                 Err(close) => return close,
             };
@@ -114,7 +116,10 @@ impl Connection {
     async fn tunnel(&mut self, reason: Passthrough) -> Close {
         let Some(service) = self.link.up() else { return Close::Fin };
         let _open = self.shared.observer.passthrough(reason);
-        let passed = passthrough::tunnel(&mut self.client, service, self.shared.pace.half_closed).await;
+        let passed = passthrough::tunnel(&mut self.client, service, self.config.timeouts.half_closed).await;
+        if passed.still {
+            self.shared.observer.limit(Limit::HalfClosed);
+        }
         self.shared.observer.tunnel_bytes(passed.from_client, passed.to_client);
         match passed.broken {
             Some((Side::Client | Side::Service, _)) => Close::Reset,

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::admission::Place;
+use super::admission::{Place, Waiting};
 use super::connection::{self, linger, reset};
 use super::shared::Shared;
 use super::wire::Wire;
@@ -20,8 +19,6 @@ use crate::http::reply::{self, Manner};
 use crate::http::{Code, Problem, Sniffed, sniff};
 use crate::observe::{Limit, Refused, request_id};
 
-/// Connections that may be told at once why they are refused; more than these are reset.
-const TOLD: usize = 64;
 /// How long one has to say that it speaks HTTP before it is told.
 const TELLING: Duration = Duration::from_secs(1);
 /// Between two tries when accepting fails and nothing can be done about it.
@@ -29,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Accepts from `listeners` until the agent drains. Each connection is served as a task of `connections`.
 pub async fn run(listeners: Listeners, shared: Arc<Shared>, connections: TaskTracker) {
-    let mut door = Door { shared, connections, telling: Arc::new(Semaphore::new(TOLD)), spare: Spare::new() };
+    let mut door = Door { shared, connections, spare: Spare::new() };
     let drain = door.shared.drain.clone();
     loop {
         let accepted = tokio::select! {
@@ -49,7 +46,6 @@ pub async fn run(listeners: Listeners, shared: Arc<Shared>, connections: TaskTra
 struct Door {
     shared: Arc<Shared>,
     connections: TaskTracker,
-    telling: Arc<Semaphore>,
     spare: Spare,
 }
 
@@ -61,15 +57,15 @@ impl Door {
             Err(Some((reason, problem))) => return self.refuse(stream, reason, problem),
         };
         let limits = &self.shared.config.load().limits;
-        match self.shared.admission.admit(taken.client.get().ip(), limits) {
-            Ok(place) => {
-                self.connections.spawn(serve(Arc::clone(&self.shared), stream, taken, place));
+        match self.shared.admission.admit(&taken, limits) {
+            Ok((place, waiting)) => {
+                self.connections.spawn(serve(Arc::clone(&self.shared), stream, taken, place, waiting));
             }
             Err(full) => {
                 let (reason, limit) = full.counted();
                 self.shared.observer.limit(limit);
-                let problem =
-                    Problem::new(Code::TooManyConnections, format!("the limit {} is reached", limit.as_str()));
+                let detail = format!("the limit {} is reached", limit.key());
+                let problem = Problem::at_limit(Code::TooManyConnections, detail, limit);
                 self.refuse(stream, reason, problem);
             }
         }
@@ -96,14 +92,17 @@ impl Door {
     /// Ends a connection; one that speaks HTTP is told why.
     fn refuse(&mut self, stream: TcpStream, reason: Refused, problem: Problem) {
         self.shared.observer.refused(reason);
-        match Arc::clone(&self.telling).try_acquire_owned() {
-            Ok(place) => {
+        match self.shared.admission.tell(&self.shared.config.load().limits) {
+            Some(place) => {
                 self.connections.spawn(async move {
                     tell(stream, problem).await;
                     drop(place);
                 });
             }
-            Err(_) => reset(&stream),
+            None => {
+                self.shared.observer.limit(Limit::Refusals);
+                reset(&stream);
+            }
         }
     }
 
@@ -114,9 +113,9 @@ impl Door {
         let errno = error.raw_os_error().map(Errno::from_raw);
         match errno {
             Some(Errno::EMFILE | Errno::ENFILE) => {
-                self.shared.observer.limit(Limit::Connections);
+                self.shared.observer.limit(Limit::Descriptors);
                 if self.spare.shed(listeners).await {
-                    self.shared.observer.refused(Refused::Connections);
+                    self.shared.observer.refused(Refused::Descriptors);
                 } else {
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -131,8 +130,8 @@ impl Door {
     }
 }
 
-async fn serve(shared: Arc<Shared>, stream: TcpStream, taken: Taken, _place: Place) {
-    connection::serve(shared, stream, taken).await;
+async fn serve(shared: Arc<Shared>, stream: TcpStream, taken: Taken, _place: Place, waiting: Waiting) {
+    connection::serve(shared, stream, taken, waiting).await;
 }
 
 /// Answers `problem` to whatever request comes, if it comes soon and is HTTP; ends the connection.

@@ -17,7 +17,9 @@ pub use kept::Kept;
 
 use super::wire::Wire;
 use crate::config::{Limits, Timeouts};
+use crate::http::body::Around;
 use crate::http::{AnswerHead, Code, FramingError, Problem, RequestHead};
+use crate::observe::Limit;
 
 /// What goes to the service.
 #[derive(Debug)]
@@ -58,6 +60,10 @@ pub enum Judged {
 pub struct Bounds {
     /// Bytes of an answer's head.
     pub head_bytes: usize,
+    /// Of either body's chunks and trailers.
+    pub around: Around,
+    /// Bytes of the client's next requests that are read meanwhile.
+    pub pipelined: usize,
     /// Fields of an answer's head.
     pub fields: usize,
     /// From the first byte of an answer's head to its last.
@@ -70,6 +76,8 @@ impl Bounds {
     pub fn new(limits: &Limits, timeouts: &Timeouts) -> Self {
         Self {
             head_bytes: limits.head_bytes,
+            around: Around { extension: limits.chunk_extension_bytes, trailers: limits.trailer_bytes },
+            pipelined: limits.pipelined_bytes,
             fields: limits.headers,
             header_read: timeouts.header_read,
             body_read: timeouts.body_read,
@@ -130,8 +138,8 @@ pub enum Cause {
     #[error("the connection was closed")]
     Closed,
     /// The end did nothing for this long.
-    #[error("nothing came for {} s", .0.as_secs_f64())]
-    Timeout(Duration),
+    #[error("nothing came for {} s", .1.as_secs_f64())]
+    Timeout(Limit, Duration),
     /// The answer, with this status, was declined by its judge.
     #[error("the answer {0} was declined")]
     Declined(u16),
@@ -150,6 +158,15 @@ pub struct ExchangeError {
 }
 
 impl ExchangeError {
+    /// The limit that the exchange ran into.
+    pub fn limit(&self) -> Option<Limit> {
+        match self.cause {
+            Cause::Timeout(limit, _) => Some(limit),
+            Cause::Framing(error) => error.limit(),
+            Cause::Io(_) | Cause::Closed | Cause::Declined(_) => None,
+        }
+    }
+
     /// What the client may be told instead of an answer: nothing when it has seen some of one, or has gone.
     pub fn problem(&self) -> Option<Problem> {
         if self.reached == Reached::AnswerBegun {
@@ -157,10 +174,14 @@ impl ExchangeError {
         }
         match (self.side, &self.cause) {
             (Side::Client, Cause::Framing(error)) => Some(error.of_request()),
-            (Side::Client, Cause::Timeout(_)) => Some(Problem::new(Code::RequestTimeout, self.cause.to_string())),
+            (Side::Client, Cause::Timeout(limit, _)) => {
+                Some(Problem::at_limit(Code::RequestTimeout, self.cause.to_string(), *limit))
+            }
             (Side::Client, _) => None,
             (Side::Service, Cause::Framing(error)) => Some(error.of_answer()),
-            (Side::Service, Cause::Timeout(_)) => Some(Problem::new(Code::Timeout, self.cause.to_string())),
+            (Side::Service, Cause::Timeout(limit, _)) => {
+                Some(Problem::at_limit(Code::Timeout, self.cause.to_string(), *limit))
+            }
             (Side::Service, cause) if self.reached == Reached::Nothing => {
                 Some(Problem::new(Code::ServiceUnreachable, cause.to_string()))
             }

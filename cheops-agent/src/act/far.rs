@@ -94,7 +94,7 @@ fn by_cause(error: &ExchangeError, site: &SiteName) -> Refusal {
         return Refusal::not_sent(Code::ServiceUnreachable, detail);
     }
     match &error.cause {
-        Cause::Timeout(within) => {
+        Cause::Timeout(_, within) => {
             let within = within.as_secs_f64();
             Refusal::sent(Code::Timeout, format!("{site}'s answer did not begin within {within} s"))
         }

@@ -142,7 +142,11 @@ where
     }
     let reason = if scoped.request.method() == "CONNECT" { Passthrough::Connect } else { Passthrough::Upgrade };
     let _open = shared.observer.passthrough(reason);
-    let passed = Box::pin(tunnel(client, far, shared.pace.half_closed)).await;
+    let half_closed = shared.config.load().timeouts.half_closed;
+    let passed = Box::pin(tunnel(client, far, half_closed)).await;
+    if passed.still {
+        shared.observer.limit(Limit::HalfClosed);
+    }
     Finished {
         bytes_in: finished.bytes_in + passed.from_client,
         bytes_out: finished.bytes_out + passed.to_client,
@@ -162,14 +166,19 @@ async fn failed(
         return Failed::Final(RunError::Exchange(error));
     }
     let refusal = blame(far, &error, &turn.to.site).await;
-    if refusal.code == Code::Timeout {
-        shared.observer.limit(Limit::Exchange);
+    let limit = if refusal.code == Code::PeerBusy { Some(Limit::PeerExchanges) } else { error.limit() };
+    if let Some(limit) = limit {
+        shared.observer.limit(limit);
     }
     match refusal.outcome {
         Outcome::NotSent => Failed::NotSent(refusal),
         Outcome::Sent | Outcome::Answered => {
             let body_taken = error.body_taken || scoped.request.length() == BodyLength::None;
-            Failed::Final(RunError::Refused { problem: Problem::new(refusal.code, refusal.detail), body_taken })
+            let problem = match limit {
+                Some(limit) => Problem::at_limit(refusal.code, refusal.detail, limit),
+                None => Problem::new(refusal.code, refusal.detail),
+            };
+            Failed::Final(RunError::Refused { problem, body_taken })
         }
     }
 }

@@ -7,10 +7,12 @@ use std::task::{Context, Poll, ready};
 
 use tokio::net::TcpStream;
 
+use super::admission::Waiting;
 use super::shared::Shared;
 use super::upstream::{DialError, Dialling, dial};
 use super::wire::Wire;
 use crate::accept::Taken;
+use crate::observe::Limit;
 
 type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>> + Send>>;
 
@@ -26,13 +28,23 @@ enum State {
 }
 
 impl Link {
-    /// Begins to dial the address that the client connected to. Nothing happens before it is polled.
-    pub fn dial(shared: &Arc<Shared>, taken: Taken) -> Self {
+    /// Begins to dial the address that the client connected to, if it has a place among those that wait. Nothing happens
+    /// before it is polled.
+    pub fn dial(shared: &Arc<Shared>, taken: Taken, waiting: Option<Waiting>) -> Self {
+        let Some(waiting) = waiting else {
+            shared.observer.limit(Limit::Pending);
+            return Self(State::Down(DialError::Pending(taken.orig.get())));
+        };
         let shared = Arc::clone(shared);
         Self(State::Dialling(Box::pin(async move {
+            let _waiting = waiting;
             let dialling = Dialling::new(shared.mark, &shared.config.load().timeouts);
             let own = shared.own.load_full();
-            dial(&*shared.origins, taken.orig.get(), taken.client, &own, dialling).await
+            let dialled = dial(&*shared.origins, taken.orig.get(), taken.client, &own, dialling).await;
+            if let Some(limit) = dialled.as_ref().err().and_then(DialError::limit) {
+                shared.observer.limit(limit);
+            }
+            dialled
         })))
     }
 

@@ -25,6 +25,8 @@ pub struct Passed {
     pub to_client: u64,
     /// The end that broke; nothing when both ways were closed in order, or one stayed silent for too long.
     pub broken: Option<(Side, io::Error)>,
+    /// Whether it was ended since nothing moved any more in its last open way.
+    pub still: bool,
 }
 
 /// Passes on what is pending at either end and what comes, until both ways are closed. `half_closed` is how long nothing
@@ -36,7 +38,7 @@ where
 {
     let mut alarm = Alarm::default();
     let (mut there, mut back) = (Way::default(), Way::default());
-    let (mut moved, mut broken) = (None, None);
+    let (mut moved, mut broken, mut still) = (None, None, false);
     let ended = std::future::poll_fn(|cx| {
         let before = there.bytes + back.bytes;
         let results = [
@@ -56,12 +58,13 @@ where
             if moved.is_none() || there.bytes + back.bytes > before {
                 moved = Some(Instant::now());
             }
-            return alarm.poll(cx, moved.map(|moved| moved + half_closed));
+            still = alarm.poll(cx, moved.map(|moved| moved + half_closed)).is_ready();
+            return if still { Poll::Ready(()) } else { Poll::Pending };
         }
         Poll::Pending
     });
     ended.await;
-    Passed { from_client: there.bytes, to_client: back.bytes, broken }
+    Passed { from_client: there.bytes, to_client: back.bytes, broken, still }
 }
 
 /// One direction.
@@ -186,7 +189,7 @@ mod tests {
             }
         };
         let (passed, ()) = tokio::join!(tunnel(&mut client, &mut service, limit), busy);
-        assert!(passed.broken.is_none());
+        assert!(passed.broken.is_none() && passed.still);
         assert_eq!(passed.to_client, 6);
         assert!(started.elapsed() >= limit * 3, "bytes keep it open");
     }

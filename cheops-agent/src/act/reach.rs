@@ -6,10 +6,11 @@ use tokio::time::{Instant, timeout};
 
 use super::far::Far;
 use super::shared::Shared;
-use super::upstream::{DialError, Dialling, dial};
+use super::upstream::{Dialling, dial};
 use crate::address::{ClientAddr, is_here};
 use crate::http::Code;
 use crate::metadata::{Endpoint, Site, Snapshot};
+use crate::observe::Limit;
 use crate::peer::{Envelope, Hop, Refusal};
 
 /// Reaches an endpoint of this agent's own site. On a host that has an agent it is reached through that agent, which
@@ -52,11 +53,10 @@ async fn service(shared: &Shared, to: SocketAddr, client: ClientAddr) -> Result<
     let (config, listening) = (shared.config.load(), shared.own.load());
     let dialling = Dialling::new(shared.mark, &config.timeouts);
     dial(&*shared.origins, to, client, &listening, dialling).await.map_err(|error| {
-        let code = match error {
-            DialError::Loop(_) => Code::Loop,
-            DialError::Announce(_) | DialError::Io { .. } | DialError::Timeout { .. } => Code::ServiceUnreachable,
-        };
-        Refusal::not_sent(code, format!("{}: {error}", config.site))
+        if let Some(limit) = error.limit() {
+            shared.observer.limit(limit);
+        }
+        Refusal::not_sent(error.problem().code, format!("{}: {error}", config.site))
     })
 }
 
@@ -70,7 +70,12 @@ pub(super) async fn peer(shared: &Shared, site: &Site, envelope: &Envelope, conf
         let detail = format!("{}: this agent has no [peer] in its configuration", site.name);
         return Err(Refusal::not_sent(Code::PeerUnreachable, detail));
     };
-    let refused = |error: crate::peer::PeerError| Refusal::not_sent(error.code(), error.to_string());
+    let refused = |error: crate::peer::PeerError| {
+        if error.code() == Code::PeerBusy {
+            shared.observer.limit(Limit::PeerExchanges);
+        }
+        Refusal::not_sent(error.code(), error.to_string())
+    };
     let connect = shared.config.load().timeouts.connect;
     // A first agent that doesn't answer must leave time for the second.
     let agents = u32::try_from(site.peers.len()).unwrap_or(1).clamp(1, 4);

@@ -208,7 +208,8 @@ async fn exchanged(
     match sent {
         Ok(finished) if finished.next == Next::Tunnel => {
             // However it ends: both ends have seen what there was.
-            let passed = Box::pin(tunnel(client, far, way.shared.pace.half_closed)).await;
+            let half_closed = way.shared.config.load().timeouts.half_closed;
+            let passed = Box::pin(tunnel(client, far, half_closed)).await;
             match passed.broken {
                 Some((Side::Service, error)) => {
                     Err(Refusal::sent(Code::OutcomeUnknown, format!("the service broke the tunnel off: {error}")))

@@ -78,14 +78,12 @@ impl Shared {
 pub struct Pace {
     /// How long bytes that may still become HTTP, but don't look like it, are waited with.
     pub still: Duration,
-    /// How long nothing may move in a tunnel of which one way is closed.
-    pub half_closed: Duration,
     /// How long the other end has for its close.
     pub linger: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { still: Duration::from_secs(1), half_closed: Duration::from_secs(300), linger: Duration::from_secs(5) }
+        Self { still: Duration::from_secs(1), linger: Duration::from_secs(5) }
     }
 }

@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::libc;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::accept::Origins;
 use crate::address::{ClientAddr, is_own};
 use crate::config::Timeouts;
+use crate::http::{Code, Problem};
+use crate::observe::Limit;
 
 /// Why a service could not be dialled.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +28,33 @@ pub enum DialError {
     Io { to: SocketAddr, error: io::Error },
     #[error("{to} did not accept within {} s", .within.as_secs_f64())]
     Timeout { to: SocketAddr, within: Duration },
+    /// Too many wait already.
+    #[error("{0} has not accepted the connections that wait for it")]
+    Pending(SocketAddr),
+}
+
+impl DialError {
+    /// The limit that was reached.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Timeout { .. } => Some(Limit::Connect),
+            Self::Pending(_) => Some(Limit::Pending),
+            Self::Io { error, .. } if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                Some(Limit::Descriptors)
+            }
+            Self::Loop(_) | Self::Announce(_) | Self::Io { .. } => None,
+        }
+    }
+
+    /// What a client is told whose service can't be reached.
+    pub fn problem(&self) -> Problem {
+        match (self, self.limit()) {
+            (Self::Loop(_), _) => Problem::new(Code::Loop, self.to_string()),
+            (_, Some(Limit::Connect)) => Problem::at_limit(Code::ServiceUnreachable, self.to_string(), Limit::Connect),
+            (_, Some(limit)) => Problem::at_limit(Code::TooManyConnections, self.to_string(), limit),
+            (_, None) => Problem::new(Code::ServiceUnreachable, self.to_string()),
+        }
+    }
 }
 
 /// How services are dialled.

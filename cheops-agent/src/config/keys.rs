@@ -91,7 +91,7 @@ keys! {
     "limits.pipelined-bytes" Size, Default(r#""64KiB""#), "Bytes of a connection's next requests that are read while one is being answered.";
     "limits.connections" Count, Default("16384"), "Client connections in all.";
     "limits.connections-per-client" Count, Default("4096"), "Client connections from one address.";
-    "limits.pending" Count, Default("1024"), "Client connections whose service has not accepted yet.";
+    "limits.pending" Count, Default("1024"), "Client connections to one address that it has not accepted yet.";
     "limits.refusals" Count, Default("64"), "Refused connections that are told why at the same time; what is more is reset.";
     "limits.backlog" Count, Default("4096"), "Connections that the kernel keeps until the agent accepts them; net.core.somaxconn limits it too.";
     "limits.descriptors" Count, Default("0"), "Descriptors that the agent may have open; 0 means as many as its hard limit allows.";

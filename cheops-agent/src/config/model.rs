@@ -129,7 +129,7 @@ pub struct Limits {
     pub connections: usize,
     /// Client connections from one address.
     pub connections_per_client: usize,
-    /// Client connections whose service has not accepted yet.
+    /// Client connections to one service that it has not accepted yet.
     pub pending: usize,
     /// Refused connections that are told why at the same time; what is more is reset.
     pub refusals: usize,

@@ -8,16 +8,27 @@ use memchr::memchr;
 use super::framing::FramingError;
 use super::head::BodyLength;
 
-/// Bytes of one chunk's extensions. Nobody uses them but attackers (RFC 9112, 7.1.1 asks for a limit).
-pub const MAX_EXTENSION: u32 = 4096;
-/// Bytes of all trailer fields (RFC 9112, 7.1.2).
-pub const MAX_TRAILERS: u32 = 16 * 1024;
+/// How much of a chunked body may be something else than data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Around {
+    /// Bytes of one chunk's extensions. Nobody uses them but attackers (RFC 9112, 7.1.1 asks for a limit).
+    pub extension: u32,
+    /// Bytes of all trailer fields (RFC 9112, 7.1.2).
+    pub trailers: u32,
+}
+
+impl Default for Around {
+    fn default() -> Self {
+        Self { extension: 4096, trailers: 16 * 1024 }
+    }
+}
+
 /// Digits of a chunk's size: a u64.
 const MAX_DIGITS: u8 = 16;
 
 /// Where in a body its reader stands.
 #[derive(Clone, Debug)]
-pub struct Body(State);
+pub struct Body(State, Around);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -73,13 +84,19 @@ enum Trailer {
 const FORBIDDEN: [&[u8]; 3] = [b"transfer-encoding", b"content-length", b"host"];
 
 impl Body {
+    /// With the usual limits.
     pub fn new(length: BodyLength) -> Self {
-        Self(match length {
+        Self::within(length, Around::default())
+    }
+
+    pub fn within(length: BodyLength, around: Around) -> Self {
+        let state = match length {
             BodyLength::None | BodyLength::Exact(0) => State::Done,
             BodyLength::Exact(length) => State::Exact(length),
             BodyLength::Chunked => State::Chunked(Chunk::Size { value: 0, digits: 0 }),
             BodyLength::UntilClose => State::UntilClose,
-        })
+        };
+        Self(state, around)
     }
 
     /// Whether every byte of it was seen.
@@ -120,7 +137,7 @@ impl Body {
                 continue;
             }
             at += 1;
-            match step(chunk, *byte)? {
+            match step(chunk, *byte, self.1)? {
                 Some(next) => chunk = next,
                 None => {
                     self.0 = State::Done;
@@ -134,7 +151,7 @@ impl Body {
 }
 
 /// One byte further, outside data; `None` at the body's end.
-fn step(chunk: Chunk, byte: u8) -> Result<Option<Chunk>, FramingError> {
+fn step(chunk: Chunk, byte: u8, around: Around) -> Result<Option<Chunk>, FramingError> {
     let next = match (chunk, byte) {
         (Chunk::Size { digits, .. }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits >= MAX_DIGITS => {
             return Err(FramingError::Length("a chunk's size is too large"));
@@ -145,11 +162,17 @@ fn step(chunk: Chunk, byte: u8) -> Result<Option<Chunk>, FramingError> {
             (None, b'\r') if digits > 0 => Chunk::SizeLf { value },
             _ => return Err(FramingError::Length("a chunk's size is not hexadecimal")),
         },
+        (Chunk::Extension { bytes, .. }, byte) if bytes >= around.extension && byte != b'\r' => {
+            return Err(FramingError::Extensions);
+        }
         (Chunk::Extension { part, value, bytes }, byte) => return step_extension(part, value, bytes, byte).map(Some),
         (Chunk::SizeLf { value: 0 }, b'\n') => Chunk::Trailer { part: Trailer::LineStart, bytes: 0 },
         (Chunk::SizeLf { value }, b'\n') => Chunk::Data(value),
         (Chunk::DataCr, b'\r') => Chunk::DataLf,
         (Chunk::DataLf, b'\n') => Chunk::Size { value: 0, digits: 0 },
+        (Chunk::Trailer { part, bytes }, byte) if bytes >= around.trailers && !ends_trailers(part, byte) => {
+            return Err(FramingError::Trailers);
+        }
         (Chunk::Trailer { part, bytes }, byte) => return step_trailer(part, bytes, byte),
         (Chunk::SizeLf { .. } | Chunk::DataLf, _) => return Err(FramingError::Length("a chunk has a CR without LF")),
         (Chunk::DataCr | Chunk::Data(_), _) => return Err(FramingError::Length("a chunk is longer than its size")),
@@ -163,9 +186,6 @@ fn extension(part: Extension, value: u64, bytes: u32) -> Chunk {
 
 fn step_extension(part: Extension, value: u64, bytes: u32, byte: u8) -> Result<Chunk, FramingError> {
     use Extension::{AfterQuoted, Equals, Escaped, Name, Quoted, Start, Value, ValueStart};
-    if bytes >= MAX_EXTENSION {
-        return Err(FramingError::Length("a chunk's extensions are too long"));
-    }
     let next = match (part, byte) {
         (Name | Value | AfterQuoted, b'\r') => return Ok(Chunk::SizeLf { value }),
         (Name | Value | AfterQuoted, b';') => Start,
@@ -184,10 +204,12 @@ fn step_extension(part: Extension, value: u64, bytes: u32, byte: u8) -> Result<C
     Ok(extension(next, value, bytes + 1))
 }
 
+/// The empty line isn't a field.
+fn ends_trailers(part: Trailer, byte: u8) -> bool {
+    part == Trailer::EndLf || (part == Trailer::LineStart && byte == b'\r')
+}
+
 fn step_trailer(part: Trailer, bytes: u32, byte: u8) -> Result<Option<Chunk>, FramingError> {
-    if bytes >= MAX_TRAILERS {
-        return Err(FramingError::Length("the trailers are too long"));
-    }
     let next = match (part, byte) {
         (Trailer::LineStart, b'\r') => Trailer::EndLf,
         (Trailer::EndLf, b'\n') => return Ok(None),

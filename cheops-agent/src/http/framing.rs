@@ -9,6 +9,7 @@ use memchr::memchr;
 use super::fields::{Fields, Framing, Says, locate, tokens, with_room};
 use super::head::{AnswerFrame, AnswerHead, BodyLength, Field, Part, RawHead, RequestHead, Version, persists};
 use super::problem::{Code, Problem};
+use crate::observe::Limit;
 
 /// More fields than this are never read, whatever the configuration says.
 pub const MAX_FIELDS: usize = 1024;
@@ -28,6 +29,12 @@ pub enum FramingError {
     /// The head has more fields than are allowed.
     #[error("the head has too many fields")]
     TooManyFields,
+    /// A chunk has longer extensions than are allowed (RFC 9112, 7.1.1).
+    #[error("a chunk's extensions are too long")]
+    Extensions,
+    /// The trailers have more bytes than are allowed (RFC 9112, 7.1.2).
+    #[error("the trailers are too long")]
+    Trailers,
     /// Neither HTTP/1.1 nor HTTP/1.0 (RFC 9110, 2.5).
     #[error("the HTTP version is neither 1.1 nor 1.0")]
     Version,
@@ -40,14 +47,34 @@ impl FramingError {
             Self::Malformed(_) => Code::MalformedRequest,
             Self::Length(_) => Code::BadFraming,
             Self::TooLong | Self::TooManyFields => Code::HeadTooLarge,
+            Self::Extensions => Code::ChunkExtensionsTooLarge,
+            Self::Trailers => Code::TrailersTooLarge,
             Self::Version => Code::VersionNotSupported,
         };
-        Problem::new(code, self.to_string())
+        self.problem(code)
     }
 
     /// What a client is told about the service's answer.
     pub fn of_answer(self) -> Problem {
-        Problem::new(Code::BadAnswer, self.to_string())
+        self.problem(Code::BadAnswer)
+    }
+
+    fn problem(self, code: Code) -> Problem {
+        match self.limit() {
+            Some(limit) => Problem::at_limit(code, self.to_string(), limit),
+            None => Problem::new(code, self.to_string()),
+        }
+    }
+
+    /// The limit that the message ran into.
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            Self::TooLong => Some(Limit::HeadBytes),
+            Self::TooManyFields => Some(Limit::Headers),
+            Self::Extensions => Some(Limit::ChunkExtensionBytes),
+            Self::Trailers => Some(Limit::TrailerBytes),
+            Self::Malformed(_) | Self::Length(_) | Self::Version => None,
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::observe::Limit;
+
 macro_rules! codes {
     ($($name:ident $code:literal $status:literal $title:literal $hint:literal;)*) => {
         /// Why the agent answers by itself. The kebab-case form is part of the contract.
@@ -49,15 +51,18 @@ codes! {
     ScopeConflict      "scope-conflict"      409 "The scope contradicts what is recorded"       "Change the record with: cheops resource extend, shrink or move.";
     RequestIdInUse     "request-id-in-use"   409 "The request id is live under another scope"   "Use a fresh request id.";
     AmbiguousWorkflow  "ambiguous-workflow"  409 "The call belongs to several scoped requests"  "Give each scoped request ids of its own, or the call its own scope.";
-    BodyTooLarge       "body-too-large"      413 "The body is larger than the configured limit" "Raise the limit in agent.toml, or send less.";
-    HeadTooLarge       "head-too-large"      431 "The request's head is too large"              "Send a smaller head, or raise limits.head-bytes and limits.headers in agent.toml.";
+    BodyTooLarge       "body-too-large"      413 "The body is larger than the configured limit" "Send less.";
+    ChunkExtensionsTooLarge "chunk-extensions-too-large" 413 "A chunk's extensions are too large" "Send chunks without extensions.";
+    HeadTooLarge       "head-too-large"      431 "The request's head is too large"              "Send a smaller head.";
+    TrailersTooLarge   "trailers-too-large"  431 "The request's trailers are too large"         "Send smaller trailers.";
     ServiceUnreachable "service-unreachable" 502 "The service can't be reached"                 "Check that the service runs: cheops check.";
     BadAnswer          "bad-answer"          502 "The service's answer is not well-formed HTTP" "Look at the service's log; nothing of the answer was passed on.";
     OutcomeUnknown     "outcome-unknown"     502 "It is not known whether the request took effect" "Look whether it did before you send it again.";
     PeerUnreachable    "peer-unreachable"    503 "The other site can't be reached"              "See cheops sites; try again when the site is back.";
     NotExported        "not-exported"        403 "The other site does not offer this service to its peers" "Set export = true for the service at that site.";
-    TooManyConnections "too-many-connections" 503 "The agent is at its limit of connections"    "Try again; or raise limits.connections in agent.toml.";
+    TooManyConnections "too-many-connections" 503 "The agent is at its limit of connections"    "Try again, or close idle connections.";
     TooManyWorkflows   "too-many-workflows"  503 "The agent is at its limit of workflows"       "Try again; or raise limits.workflow-records in agent.toml, or lower timeouts.workflow.";
+    PeerBusy           "peer-busy"           503 "The other site's agent is at its limit of exchanges" "Try again; or raise limits.peer-exchanges in that agent's agent.toml.";
     Draining           "draining"            503 "The agent is shutting down"                   "Try again in a moment.";
     Timeout            "timeout"             504 "The answer did not come in time"              "Look whether the request took effect before you send it again.";
     VersionNotSupported "version-not-supported" 505 "The HTTP version is not supported"         "Send HTTP/1.1 or HTTP/1.0.";
@@ -82,6 +87,12 @@ impl Problem {
     /// A problem with the code's own hint.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), hint: None, position: None }
+    }
+
+    /// A problem that comes of a limit: the hint names its key.
+    pub fn at_limit(code: Code, detail: impl Into<String>, limit: Limit) -> Self {
+        let hint = format!("{} The limit is {} in agent.toml.", code.hint(), limit.key());
+        Self { hint: Some(hint), ..Self::new(code, detail) }
     }
 
     /// The document as JSON.

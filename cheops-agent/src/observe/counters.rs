@@ -89,3 +89,20 @@ reasons! {
         Drain = "drain",
     }
 }
+
+impl Limit {
+    /// The key of `agent.toml` that sets it.
+    pub fn key(self) -> String {
+        let table = match self {
+            Self::HeaderRead
+            | Self::BodyRead
+            | Self::Idle
+            | Self::HalfClosed
+            | Self::Exchange
+            | Self::Connect
+            | Self::Drain => "timeouts",
+            _ => "limits",
+        };
+        format!("{table}.{}", self.as_str())
+    }
+}

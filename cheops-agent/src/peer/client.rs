@@ -17,8 +17,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::link::Link;
 pub(super) use self::link::OpenExchange;
+use self::link::{Asker, Link, Trouble};
 use super::counters::Counters;
 use super::envelope::Envelope;
 use super::error::{PeerError, Refusal};
@@ -104,21 +104,30 @@ impl Client {
             site: site.name.clone(),
             refusal: Refusal::not_sent(Code::Internal, error.to_string()),
         })?;
-        let mut reasons = Vec::new();
+        let (mut reasons, mut busy) = (Vec::new(), false);
         for address in &site.peers {
             let link = self.link(&site.name, address);
-            match timeout_at(deadline, self.start(&link, request(Method::POST, path, headers.clone()), false)).await {
+            match timeout_at(
+                deadline,
+                self.start(&link, Asker::Request, request(Method::POST, path, headers.clone()), false),
+            )
+            .await
+            {
                 Err(_) => return Err(PeerError::Timeout { site: site.name.clone(), outcome: Outcome::NotSent }),
                 Ok(Ok(Started { answer, send, open })) => {
                     return Ok(PeerStream::new(site.name.clone(), answer, send, open));
                 }
-                Ok(Err(reason)) => reasons.push(format!("{address}: {reason}")),
+                Ok(Err(trouble)) => {
+                    busy |= trouble.busy;
+                    reasons.push(format!("{address}: {}", trouble.reason));
+                }
             }
         }
         if reasons.is_empty() {
             reasons.push("no agent of it is known".to_owned());
         }
-        Err(PeerError::Unreachable { site: site.name.clone(), reason: reasons.join("; ") })
+        let (site, reason) = (site.name.clone(), reasons.join("; "));
+        Err(if busy { PeerError::Busy { site, reason } } else { PeerError::Unreachable { site, reason } })
     }
 
     /// Asks the agent at `address` who it is: proves that it lives, over the same link as exchanges go. Tells also how
@@ -143,7 +152,8 @@ impl Client {
 
     async fn ask(&self, link: &Arc<Link>) -> Result<(Hello, Duration), String> {
         let text = |error: h2::Error| error.to_string();
-        let started = self.start(link, request(Method::GET, HELLO_PATH, HeaderMap::new()), true).await?;
+        let hello = request(Method::GET, HELLO_PATH, HeaderMap::new());
+        let started = self.start(link, Asker::Probe, hello, true).await.map_err(|trouble| trouble.reason)?;
         let began = Instant::now();
         let mut body = started.answer.await.map_err(text)?.into_body();
         let took = began.elapsed();
@@ -200,10 +210,10 @@ impl Client {
     }
 
     /// Starts a request over the link, which is made first if it isn't there. An error means that nothing was sent.
-    async fn start(&self, link: &Arc<Link>, request: Request<()>, end: bool) -> Result<Started, String> {
-        let (sender, open) = link.sender(self).await?;
-        let mut sender = sender.ready().await.map_err(|error| error.to_string())?;
-        let (answer, send) = sender.send_request(request, end).map_err(|error| error.to_string())?;
+    async fn start(&self, link: &Arc<Link>, asker: Asker, request: Request<()>, end: bool) -> Result<Started, Trouble> {
+        let (sender, open) = link.sender(self, asker).await?;
+        let mut sender = sender.ready().await.map_err(|error| Trouble::down(error.to_string()))?;
+        let (answer, send) = sender.send_request(request, end).map_err(|error| Trouble::down(error.to_string()))?;
         Ok(Started { answer, send, open })
     }
 }

@@ -12,6 +12,9 @@ pub enum PeerError {
     /// No connection to any of the site's agents; nothing was sent.
     #[error("{site} can't be reached: {reason}")]
     Unreachable { site: SiteName, reason: String },
+    /// The peer's agent has as many exchanges open as it takes; nothing was sent.
+    #[error("{site}: {reason}")]
+    Busy { site: SiteName, reason: String },
     /// The peer's agent answered that it won't, or can't, serve the request.
     #[error("{site}: {}", refusal.detail)]
     Refused { site: SiteName, refusal: Refusal },
@@ -27,7 +30,7 @@ impl PeerError {
     /// How far the request got, as far as this side can know.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Unreachable { .. } => Outcome::NotSent,
+            Self::Unreachable { .. } | Self::Busy { .. } => Outcome::NotSent,
             Self::Refused { refusal, .. } => refusal.outcome,
             Self::Lost { .. } => Outcome::Sent,
             Self::Timeout { outcome, .. } => *outcome,
@@ -38,6 +41,7 @@ impl PeerError {
     pub fn code(&self) -> Code {
         match self {
             Self::Unreachable { .. } => Code::PeerUnreachable,
+            Self::Busy { .. } => Code::PeerBusy,
             Self::Refused { refusal, .. } => refusal.code,
             Self::Lost { .. } => Code::OutcomeUnknown,
             Self::Timeout { outcome: Outcome::NotSent, .. } => Code::PeerUnreachable,
@@ -81,9 +85,13 @@ pub(super) fn io_error(error: h2::Error) -> io::Error {
     }
 }
 
+/// Whether the peer has as many streams open as it takes (RFC 9113, 8.7).
+pub(super) fn is_refused_stream(error: &h2::Error) -> bool {
+    error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+}
+
 /// Whether HTTP/2 itself promises that the peer did nothing with the stream (RFC 9113, 8.7): it was refused, or is
 /// above the last stream of a GOAWAY.
 pub(super) fn never_processed(error: &h2::Error) -> bool {
-    error.is_remote()
-        && (error.is_go_away() || (error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)))
+    (error.is_remote() && error.is_go_away()) || is_refused_stream(error)
 }

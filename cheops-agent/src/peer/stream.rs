@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::client::OpenExchange;
 use super::envelope::{outcome_trailers, read_trailers, refusal_trailers};
-use super::error::{PeerError, Refusal, io_error, never_processed};
+use super::error::{PeerError, Refusal, io_error, is_refused_stream, never_processed};
 use super::outcome::Outcome;
 use crate::http::Code;
 use crate::names::SiteName;
@@ -189,6 +189,9 @@ impl PeerStream {
     fn broken(&self, error: &h2::Error) -> PeerError {
         let (site, reason) = (self.site.clone(), error.to_string());
         match !self.wrote || never_processed(error) {
+            true if is_refused_stream(error) => {
+                PeerError::Busy { site, reason: "it takes no more exchanges now".to_owned() }
+            }
             true => PeerError::Unreachable { site, reason },
             false => PeerError::Lost { site, reason },
         }

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 use super::Connection;
-use crate::act::wire::LARGE;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ impl Connection {
             return Poll::Ready(Event::Down);
         }
         if !self.client.ended()
-            && self.client.pending.len() < LARGE.max(self.bounds.head_bytes)
+            && self.client.pending.len() < self.bounds.pipelined.max(self.bounds.head_bytes)
             && let Poll::Ready(read) = self.client.poll_fill(cx)
         {
             return Poll::Ready(Event::Client(read));

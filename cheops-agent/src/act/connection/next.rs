@@ -13,15 +13,14 @@ use crate::http::{Code, FramingError, Problem, RequestHead};
 use crate::observe::Limit;
 
 impl Connection {
-    /// The next request's head.
+    /// The next request's head, of which the first byte came at `begun`, if it has come.
     ///
     /// # Errors
     /// How the connection ends when none comes, or one that is not well-formed.
-    pub(super) async fn next_head(&mut self) -> Result<RequestHead, Close> {
+    pub(super) async fn next_head(&mut self, mut begun: Option<Instant>) -> Result<RequestHead, Close> {
         let mut end = HeadEnd::default();
         let idle = self.config.timeouts.idle;
         let since = Instant::now();
-        let mut begun: Option<Instant> = None;
         loop {
             if !self.client.pending.is_empty() {
                 match end.find(&self.client.pending, self.bounds.head_bytes) {
@@ -84,17 +83,15 @@ impl Connection {
 
     /// Answers a head that can't be read, and ends the connection: where another request would begin isn't known.
     async fn malformed(&mut self, error: FramingError) -> Close {
-        match error {
-            FramingError::TooManyFields => self.shared.observer.limit(Limit::Headers),
-            FramingError::TooLong => self.shared.observer.limit(Limit::HeadBytes),
-            _ => {}
+        if let Some(limit) = error.limit() {
+            self.shared.observer.limit(limit);
         }
         self.unreadable(&error.of_request()).await
     }
 
     async fn late(&mut self) -> Close {
         self.shared.observer.limit(Limit::HeaderRead);
-        self.unreadable(&Problem::new(Code::RequestTimeout, "the request's head did not come whole")).await
+        self.unreadable(&head_late()).await
     }
 
     async fn unreadable(&mut self, problem: &Problem) -> Close {
@@ -104,6 +101,11 @@ impl Connection {
         log.refused(self, problem);
         if sent.is_ok() { Close::Fin } else { Close::Reset }
     }
+}
+
+/// What a client is told whose request's head came too slowly.
+pub(super) fn head_late() -> Problem {
+    Problem::at_limit(Code::RequestTimeout, "the request's head did not come whole in time", Limit::HeaderRead)
 }
 
 /// Whether there is nothing but empty lines.

@@ -5,15 +5,16 @@ use tokio::time::Instant;
 use super::Connection;
 use super::close::Close;
 use super::event::Event;
+use super::next::head_late;
 use crate::http::reply::{self, Manner};
 use crate::http::sniff::is_worth_waiting;
-use crate::http::{Code, Problem, Sniffed, sniff};
+use crate::http::{Sniffed, sniff};
 use crate::observe::{Limit, Passthrough, Refused, request_id};
 
 /// What a connection turned out to be.
 pub(super) enum Opened {
-    /// A request has begun to come.
-    Http,
+    /// A request has begun to come, its first byte at this time.
+    Http(Option<Instant>),
     /// Something else.
     Passes(Passthrough),
     /// It ended, or has to.
@@ -28,22 +29,29 @@ impl Connection {
     /// bytes go on.
     pub(super) async fn open(&mut self) -> Opened {
         let mut moved = Instant::now();
+        // Bytes that come one by one don't make the time for a head longer.
+        let mut begun = None;
         let mut unasked = Vec::new();
         loop {
             match sniff(&self.client.pending) {
-                Sniffed::Http1 => return Opened::Http,
+                Sniffed::Http1 => return Opened::Http(begun),
                 Sniffed::Http2 => return Opened::Passes(Passthrough::Http2),
                 Sniffed::Tls => return Opened::Passes(Passthrough::Tls),
                 Sniffed::Other => return Opened::Passes(Passthrough::NotHttp),
-                Sniffed::Undecided if self.client.pending.len() >= self.bounds.head_bytes => return Opened::Http,
+                Sniffed::Undecided if self.client.pending.len() >= self.bounds.head_bytes => {
+                    return Opened::Http(begun);
+                }
                 Sniffed::Undecided => {}
             }
             if self.client.ended() {
                 return self.ended_undecided();
             }
-            let deadline = self.undecided_until(moved);
+            let deadline = self.undecided_until(moved, begun);
             match self.event(deadline, self.client.pending.is_empty()).await {
-                Event::Client(Ok(_)) => moved = Instant::now(),
+                Event::Client(Ok(_)) => {
+                    moved = Instant::now();
+                    begun = begun.or(Some(moved));
+                }
                 Event::Client(Err(_)) | Event::Service(Err(_)) => return Opened::Ends(Close::Reset),
                 Event::Service(Ok(0)) => return Opened::Ends(Close::Finish),
                 Event::Service(Ok(_)) => {
@@ -59,14 +67,14 @@ impl Connection {
     }
 
     /// When bytes that stand still are decided about without more of them.
-    fn undecided_until(&self, moved: Instant) -> Option<Instant> {
+    fn undecided_until(&self, moved: Instant, begun: Option<Instant>) -> Option<Instant> {
         if self.client.pending.is_empty() {
             // A client that waits for a service which is down to speak first would wait for ever.
             self.link.is_down().then(|| moved + self.shared.pace.still)
         } else if is_worth_waiting(&self.client.pending) {
-            Some(moved + self.bounds.header_read)
+            Some(begun.unwrap_or(moved) + self.bounds.header_read)
         } else {
-            Some(moved + self.shared.pace.still)
+            Some((moved + self.shared.pace.still).min(begun.unwrap_or(moved) + self.bounds.header_read))
         }
     }
 
@@ -79,8 +87,7 @@ impl Connection {
             return Opened::Passes(Passthrough::NotHttp);
         }
         self.shared.observer.limit(Limit::HeaderRead);
-        let problem = Problem::new(Code::RequestTimeout, "the request line did not come whole");
-        let reply = reply::problem(&problem, &request_id(), Manner::UNREADABLE);
+        let reply = reply::problem(&head_late(), &request_id(), Manner::UNREADABLE);
         Opened::Ends(if self.client.send(reply).await.is_ok() { Close::Fin } else { Close::Reset })
     }
 

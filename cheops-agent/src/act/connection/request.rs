@@ -13,7 +13,7 @@ use crate::act::run::run;
 use crate::act::scoped::{Ran, RunError, Scoped};
 use crate::act::upstream::DialError;
 use crate::http::reply::{self, Manner};
-use crate::http::{AnswerHead, BodyLength, Code, Problem, RequestHead};
+use crate::http::{AnswerHead, BodyLength, Problem, RequestHead};
 use crate::observe::{Limit, Passthrough, Refused};
 use crate::plan::{self, Asked, Decision, Destination, Plan, Route, World};
 
@@ -75,7 +75,8 @@ impl Connection {
     ) -> Result<(), Close> {
         if self.link.is_down() {
             // It may have come up since the last request.
-            self.link = Link::dial(&self.shared, self.taken);
+            let waiting = self.shared.admission.wait(self.taken.orig.get(), &self.config.limits);
+            self.link = Link::dial(&self.shared, self.taken, waiting);
         }
         let service = match self.link.wire().await {
             Ok(Some(service)) => service,
@@ -84,13 +85,16 @@ impl Connection {
                 return Err(Close::Fin);
             }
             Err(error) => {
-                let problem = unreachable(error);
+                let problem = error.problem();
                 return self.refuse_request(head, &problem, !has_body(head), log).await;
             }
         };
         let sending = Sending { request: head, head: sent, kept: None };
         match exchange(&mut self.client, service, sending, answering, self.bounds).await {
             Ok(finished) => {
+                if self.client.pending.len() >= self.bounds.pipelined {
+                    self.shared.observer.limit(Limit::PipelinedBytes);
+                }
                 log.answered(self, &finished);
                 self.then(head, finished).await
             }
@@ -113,11 +117,11 @@ impl Connection {
     /// An exchange at the addressed endpoint failed: the client sees what it would see without the agent, or why the agent
     /// let nothing through.
     async fn failed(&mut self, head: &RequestHead, error: ExchangeError, log: Log<'_>) -> Close {
-        if matches!((error.side, &error.cause), (Side::Client, Cause::Timeout(_))) {
-            self.shared.observer.limit(Limit::BodyRead);
+        if let Some(limit) = error.limit() {
+            self.shared.observer.limit(limit);
         }
-        let told = match (error.side, &error.cause) {
-            (_, Cause::Framing(_) | Cause::Timeout(_)) => error.problem(),
+        let told = match error.cause {
+            Cause::Framing(_) | Cause::Timeout(..) => error.problem(),
             _ => None,
         };
         if let Some(problem) = told {
@@ -132,7 +136,7 @@ impl Connection {
         match error.cause {
             Cause::Closed if error.side == Side::Service => Close::Fin,
             Cause::Closed | Cause::Io(_) | Cause::Declined(_) => Close::Reset,
-            Cause::Framing(_) | Cause::Timeout(_) => Close::Reset,
+            Cause::Framing(_) | Cause::Timeout(..) => Close::Reset,
         }
     }
 
@@ -202,20 +206,13 @@ fn has_body(head: &RequestHead) -> bool {
     !matches!(head.length(), BodyLength::None | BodyLength::Exact(0))
 }
 
-/// What a client is told whose service can't be reached.
-fn unreachable(error: &DialError) -> Problem {
-    let code = match error {
-        DialError::Loop(_) => Code::Loop,
-        DialError::Announce(_) | DialError::Io { .. } | DialError::Timeout { .. } => Code::ServiceUnreachable,
-    };
-    Problem::new(code, error.to_string())
-}
-
 /// As what a connection is counted that is reset for it.
 pub(super) fn refusal(error: &DialError) -> Refused {
     match error {
         DialError::Loop(_) => Refused::Loop,
         DialError::Announce(_) => Refused::Announce,
+        DialError::Pending(_) => Refused::Pending,
+        error if error.limit() == Some(Limit::Descriptors) => Refused::Descriptors,
         DialError::Io { .. } | DialError::Timeout { .. } => Refused::ServiceUnreachable,
     }
 }

@@ -32,14 +32,11 @@ impl World {
         let service = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let door = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (mut config, mut origins) = (config(), Direct::to(service.local_addr().expect("bound")));
+        config.timeouts.half_closed = Duration::from_millis(300);
         change(&mut config, &mut origins);
         let profiles = Profiles::built_in().expect("profiles");
         let mut shared = Shared::new(config, Snapshot::default(), profiles, Arc::new(origins), Observer::new());
-        shared.pace = Pace {
-            still: Duration::from_millis(150),
-            half_closed: Duration::from_millis(300),
-            linger: Duration::from_millis(300),
-        };
+        shared.pace = Pace { still: Duration::from_millis(150), linger: Duration::from_millis(300) };
         Self { shared: Arc::new(shared), service, door }
     }
 
@@ -48,7 +45,12 @@ impl World {
         let client = TcpStream::connect(self.door.local_addr().expect("bound")).await.expect("accepted");
         let (taken, _) = self.door.accept().await.expect("a connection");
         let origin = self.shared.origins.taken(&taken).expect("known");
-        (client, tokio::spawn(serve(Arc::clone(&self.shared), taken, origin)))
+        (client, tokio::spawn(serve(Arc::clone(&self.shared), taken, origin, self.waiting())))
+    }
+
+    fn waiting(&self) -> Waiting {
+        let to = self.service.local_addr().expect("bound");
+        self.shared.admission.wait(to, &self.shared.config.load().limits).expect("room")
     }
 
     /// The connection that was dialled for it.
@@ -289,7 +291,7 @@ async fn a_client_that_dies_silently_is_noticed() {
     .await;
     let stream = TcpStream::connect(world.door.local_addr().expect("bound")).await.expect("accepted");
     let taken = world.shared.origins.taken(&stream).expect("known");
-    let connection = Connection::new(Arc::clone(&world.shared), stream, taken);
+    let connection = Connection::new(Arc::clone(&world.shared), stream, taken, world.waiting());
     let socket = SockRef::from(&connection.client.stream);
     assert!(socket.keepalive().expect("read") && socket.tcp_nodelay().expect("read"));
     assert_eq!(socket.tcp_keepalive_time().expect("read"), Duration::from_secs(61));
@@ -302,7 +304,7 @@ async fn a_connection_is_a_small_future() {
     let address = world.door.local_addr().expect("bound");
     let stream = TcpStream::connect(address).await.expect("accepted");
     let taken = world.shared.origins.taken(&stream).expect("known");
-    let size = std::mem::size_of_val(&serve(Arc::clone(&world.shared), stream, taken));
+    let size = std::mem::size_of_val(&serve(Arc::clone(&world.shared), stream, taken, world.waiting()));
     assert!(size <= 3072, "{size} bytes");
 }
 

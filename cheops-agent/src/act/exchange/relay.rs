@@ -12,6 +12,7 @@ use crate::act::alarm::Alarm;
 use crate::act::wire::{LARGE, Wire};
 use crate::http::framing::HeadEnd;
 use crate::http::{AnswerHead, Body, BodyLength, FramingError};
+use crate::observe::Limit;
 
 /// A running exchange.
 pub(super) struct Relay<'a, 'j, C, S> {
@@ -86,7 +87,7 @@ where
         answering: Answering<'j>,
         bounds: Bounds,
     ) -> Self {
-        let body = Body::new(sending.request.length());
+        let body = Body::within(sending.request.length(), bounds.around);
         let up = Up { body, ready: 0, state: UpState::Going, begun: false, bytes: 0, starving: None, error: None };
         let down = Down {
             head: Bytes::new(),
@@ -307,7 +308,7 @@ where
         };
         self.down.status = head.status();
         self.down.persists = head.persists();
-        self.down.body = Body::new(head.length());
+        self.down.body = Body::within(head.length(), self.bounds.around);
         self.down.state = DownState::Body;
         Ok(())
     }
@@ -333,7 +334,7 @@ where
         if self.up.state == UpState::Going {
             return Ok(());
         }
-        while !self.client.ended() && self.client.pending.len() < LARGE {
+        while !self.client.ended() && self.client.pending.len() < self.bounds.pipelined {
             match self.client.poll_fill(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(_)) => {}
@@ -378,14 +379,15 @@ where
 
     /// Waits for the nearest deadline, if there is one.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Result<(), (Side, Cause)> {
-        let head = self.down.partial.map(|since| (since, self.bounds.header_read, Side::Service));
+        let head = self.down.partial.map(|since| (since, self.bounds.header_read, Limit::HeaderRead));
         let answer =
-            self.down.owing.zip(self.answering.begin_within).map(|(since, within)| (since, within, Side::Service));
-        let request = self.up.starving.map(|since| (since, self.bounds.body_read, Side::Client));
+            self.down.owing.zip(self.answering.begin_within).map(|(since, within)| (since, within, Limit::Exchange));
+        let request = self.up.starving.map(|since| (since, self.bounds.body_read, Limit::BodyRead));
         let nearest = [head, answer, request].into_iter().flatten().min_by_key(|(since, allowed, _)| *since + *allowed);
-        let Some((since, allowed, side)) = nearest else { return Ok(()) };
+        let Some((since, allowed, limit)) = nearest else { return Ok(()) };
+        let side = if limit == Limit::BodyRead { Side::Client } else { Side::Service };
         match self.alarm.poll(cx, Some(since + allowed)) {
-            Poll::Ready(()) => Err((side, Cause::Timeout(allowed))),
+            Poll::Ready(()) => Err((side, Cause::Timeout(limit, allowed))),
             Poll::Pending => Ok(()),
         }
     }

@@ -94,10 +94,16 @@ fn chunks_that_are_not_well_formed_are_refused() {
 
 #[test]
 fn extensions_and_trailers_have_limits() {
-    let long = format!("1;{}\r\na\r\n", "x".repeat(MAX_EXTENSION as usize + 1));
-    assert!(Body::new(BodyLength::Chunked).scan(long.as_bytes()).is_err());
-    let long = format!("0\r\nX: {}\r\n\r\n", "x".repeat(MAX_TRAILERS as usize));
-    assert!(Body::new(BodyLength::Chunked).scan(long.as_bytes()).is_err());
+    let around = Around { extension: 10, trailers: 20 };
+    let scan = |text: String| Body::within(BodyLength::Chunked, around).scan(text.as_bytes());
+    let extension = |length| scan(format!("1;{}\r\na\r\n", "x".repeat(length)));
+    assert_eq!((extension(10), extension(11)), (Ok(17), Err(FramingError::Extensions)));
+    // `X: ` and CR LF are five bytes.
+    let trailer = |length| scan(format!("0\r\nX: {}\r\n\r\n", "x".repeat(length)));
+    assert_eq!((trailer(15), trailer(16)), (Ok(25), Err(FramingError::Trailers)));
+    let none = Around { extension: 0, ..around };
+    assert!(Body::within(BodyLength::Chunked, none).scan(b"1\r\na\r\n").is_ok());
+    assert!(Body::within(BodyLength::Chunked, none).scan(b"1;x\r\na\r\n").is_err());
 }
 
 #[test]

@@ -1,17 +1,22 @@
 //! One agent's link: made when it is needed, kept, given up when it is silent, and not asked again too soon.
+//!
+//! An agent that could not be reached, or has gone silent, is dialled by probes alone: a request would have to wait for
+//! that. It is refused at once until a probe has found the agent again.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use super::dial::{Dialled, dial};
 use crate::names::SiteName;
-use crate::peer::counters::Count;
+use crate::peer::counters::{Count, Counters};
 use crate::peer::pulse;
 
 /// After a first failure; doubled with each further one, and jittered down to its half.
@@ -24,11 +29,34 @@ pub(super) struct Link {
     site: SiteName,
     address: String,
     state: Mutex<State>,
-    /// Held by the one who dials.
-    dialling: tokio::sync::Mutex<()>,
+    /// Held while it is dialled.
+    dialling: Arc<tokio::sync::Mutex<()>>,
     /// The number of its clones is the number of exchanges that are open.
     open: Arc<()>,
     stop: CancellationToken,
+}
+
+/// For whom the link is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A client waits for it.
+    Request,
+    /// Nobody does: it may take its time.
+    Probe,
+}
+
+/// Why a request can't be handed over.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    pub(super) reason: String,
+    /// The agent is there, and has as many exchanges open as it takes.
+    pub(super) busy: bool,
+}
+
+impl Trouble {
+    pub(super) fn down(reason: String) -> Self {
+        Self { reason, busy: false }
+    }
 }
 
 /// Counts as an open exchange as long as it lives.
@@ -43,29 +71,28 @@ enum State {
 impl Link {
     pub(super) fn new(site: SiteName, address: String, stop: CancellationToken) -> Self {
         let state = Mutex::new(State::New);
-        Self { site, address, state, dialling: tokio::sync::Mutex::default(), open: Arc::default(), stop }
+        Self { site, address, state, dialling: Arc::default(), open: Arc::default(), stop }
     }
 
     /// Where a request can be handed to, after dialling if need be. While the agent is known to be down, fails at once.
     pub(super) async fn sender(
         self: &Arc<Self>,
         client: &Client,
-    ) -> Result<(SendRequest<Bytes>, OpenExchange), String> {
-        if let Some(known) = self.known() {
+        asker: Asker,
+    ) -> Result<(SendRequest<Bytes>, OpenExchange), Trouble> {
+        if let Some(known) = self.known(asker) {
             return known;
         }
-        let _dialling = match self.dialling.try_lock() {
-            Ok(guard) => guard,
-            Err(_) => match self.failing() {
-                Some(reason) => return Err(reason),
-                None => self.dialling.lock().await,
-            },
-        };
-        if let Some(known) = self.known() {
-            return known;
+        if let Ok(dialling) = self.dialling.clone().try_lock_owned() {
+            if let Some(known) = self.known(asker) {
+                return known;
+            }
+            // Its own task: whoever asked first may give up before it is known how the dial ends.
+            client.tasks.spawn(self.clone().connect(client, dialling));
         }
-        self.connect(client).await?;
-        self.known().unwrap_or_else(|| Err("the link broke at once".to_owned()))
+        let dialled = self.dialling.lock().await;
+        drop(dialled);
+        self.known(asker).unwrap_or_else(|| Err(Trouble::down("the link broke at once".to_owned())))
     }
 
     /// What is wrong with the link, if it is down.
@@ -84,52 +111,52 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self) -> Option<Result<(SendRequest<Bytes>, OpenExchange), String>> {
+    fn known(&self, asker: Asker) -> Option<Result<(SendRequest<Bytes>, OpenExchange), Trouble>> {
         match &*self.lock() {
             State::Up { sender, .. } => {
                 let most = sender.current_max_send_streams();
                 // HTTP/2 would queue it, and nobody could tell any more whether it was sent.
                 Some(if Arc::strong_count(&self.open) > most {
-                    Err(format!("{most} exchanges with it are open, its limit"))
+                    Err(Trouble { reason: format!("{most} exchanges with it are open, its limit"), busy: true })
                 } else {
                     Ok((sender.clone(), OpenExchange(self.open.clone())))
                 })
             }
-            State::Down { until, reason, .. } if Instant::now() < *until => Some(Err(reason.clone())),
+            State::Down { failures, reason, .. } if *failures > 0 && asker == Asker::Request => {
+                Some(Err(Trouble::down(reason.clone())))
+            }
+            State::Down { until, reason, .. } if Instant::now() < *until => Some(Err(Trouble::down(reason.clone()))),
             State::New | State::Down { .. } => None,
         }
     }
 
-    fn failing(&self) -> Option<String> {
-        match &*self.lock() {
-            State::Down { failures, reason, .. } if *failures > 0 => Some(reason.clone()),
-            _ => None,
-        }
-    }
-
-    async fn connect(self: &Arc<Self>, client: &Client) -> Result<(), String> {
-        let security = client.security.load_full();
-        let dialled = timeout(client.limits.connect, dial(&self.site, &self.address, &security, &client.limits)).await;
-        let dialled = match dialled {
-            Ok(Ok(dialled)) => dialled,
-            Ok(Err(error)) => return Err(self.dial_failed(client, error.to_string())),
-            Err(_) => {
-                let waited = client.limits.connect.as_secs_f32();
-                return Err(self.dial_failed(client, format!("no connection within {waited} s")));
-            }
-        };
-        client.counters.add(Count::Dialled);
-        let number = self.up(dialled.sender.clone());
-        let (link, counters) = (self.clone(), client.counters.clone());
-        client.tasks.spawn(async move {
-            let reason = drive(dialled, &link.stop).await;
-            if !link.stop.is_cancelled() {
+    /// Dials, holding `dialling` until the outcome is known, and looks after the connection from then on.
+    fn connect(self: Arc<Self>, client: &Client, dialling: OwnedMutexGuard<()>) -> impl Future<Output = ()> + use<> {
+        let (security, limits) = (client.security.load_full(), client.limits);
+        let counters = client.counters.clone();
+        async move {
+            let dialled = tokio::select! {
+                dialled = timeout(limits.connect, dial(&self.site, &self.address, &security, &limits)) => dialled,
+                () = self.stop.cancelled() => return,
+            };
+            let dialled = match dialled {
+                Ok(Ok(dialled)) => dialled,
+                Ok(Err(error)) => return self.dial_failed(&counters, error.to_string()),
+                Err(_) => {
+                    let waited = limits.connect.as_secs_f32();
+                    return self.dial_failed(&counters, format!("no connection within {waited} s"));
+                }
+            };
+            counters.add(Count::Dialled);
+            let number = self.up(dialled.sender.clone());
+            drop(dialling);
+            let end = drive(dialled, &self.stop).await;
+            if !self.stop.is_cancelled() {
                 counters.add(Count::LinkLost);
-                tracing::info!(site = %link.site, address = link.address, reason, "the link to a peer is gone");
+                tracing::info!(site = %self.site, address = self.address, reason = end.reason, "the link to a peer is gone");
             }
-            link.down(number, reason);
-        });
-        Ok(())
+            self.down(number, end);
+        }
     }
 
     fn up(&self, sender: SendRequest<Bytes>) -> u64 {
@@ -142,16 +169,18 @@ impl Link {
         number
     }
 
-    /// The connection of that number has ended; a newer one is left alone. The next request dials at once.
-    fn down(&self, ended: u64, reason: String) {
+    /// The connection of that number has ended; a newer one is left alone. If its agent closed it, the next request
+    /// dials at once: the agent was restarted, perhaps.
+    fn down(&self, ended: u64, end: End) {
         let mut state = self.lock();
         if matches!(&*state, State::Up { number, .. } if *number == ended) {
-            *state = State::Down { until: Instant::now(), failures: 0, reason, number: ended };
+            let failures = u32::from(end.silent);
+            *state = State::Down { until: Instant::now(), failures, reason: end.reason, number: ended };
         }
     }
 
-    fn dial_failed(&self, client: &Client, reason: String) -> String {
-        client.counters.add(Count::DialFailed);
+    fn dial_failed(&self, counters: &Counters, reason: String) {
+        counters.add(Count::DialFailed);
         let mut state = self.lock();
         let (failures, number) = match &*state {
             State::New => (0, 0),
@@ -163,11 +192,10 @@ impl Link {
         }
         *state = State::Down {
             until: Instant::now() + pause(failures),
-            failures: failures + 1,
-            reason: reason.clone(),
+            failures: failures.saturating_add(1),
+            reason,
             number,
         };
-        reason
     }
 }
 
@@ -176,14 +204,27 @@ fn pause(failures: u32) -> Duration {
     whole.mul_f64(rand::random_range(0.5..1.0))
 }
 
-/// Runs the connection until it ends, and returns why.
-async fn drive(dialled: Dialled, stop: &CancellationToken) -> String {
+/// How a connection ended.
+struct End {
+    reason: String,
+    /// Nobody answers there any more, as far as can be seen.
+    silent: bool,
+}
+
+/// Runs the connection until it ends.
+async fn drive(dialled: Dialled, stop: &CancellationToken) -> End {
     let Dialled { sender, connection, ping_pong } = dialled;
     // Else the connection would never be idle enough to end.
     drop(sender);
     tokio::select! {
-        ended = connection => ended.err().map_or_else(|| "closed by the peer".to_owned(), |error| error.to_string()),
-        reason = pulse::beat(ping_pong) => reason,
-        () = stop.cancelled() => "closed by this agent".to_owned(),
+        biased;
+        ended = connection => {
+            let timed_out = |error: &h2::Error| error.get_io().is_some_and(|error| error.kind() == ErrorKind::TimedOut);
+            let silent = ended.as_ref().is_err_and(timed_out);
+            let reason = ended.err().map_or_else(|| "closed by the peer".to_owned(), |error| error.to_string());
+            End { reason, silent }
+        }
+        reason = pulse::beat(ping_pong) => End { reason, silent: true },
+        () = stop.cancelled() => End { reason: "closed by this agent".to_owned(), silent: false },
     }
 }

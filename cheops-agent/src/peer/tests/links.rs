@@ -187,8 +187,12 @@ async fn a_dead_peer_fails_fast_and_is_found_again() {
     for _ in 0..100 {
         refused(&client, &site).await;
     }
+    assert_eq!(client.counters().get(Count::DialFailed), 1, "requests don't dial an agent that is down");
+    for _ in 0..100 {
+        client.hello(&site.name, &address.to_string(), soon()).await.expect_err("nobody listens");
+    }
     let dialled = client.counters().get(Count::DialFailed);
-    assert!(dialled < 50, "{dialled} dials for 100 requests: the pause after a failure is not kept");
+    assert!(dialled < 50, "{dialled} dials for 100 probes: the pause after a failure is not kept");
 
     let me = identity("edge", "Paris", "p1");
     let server = Server::bind(address, me, Security::Tls(paris), server_limits(), Arc::default()).await.expect("bound");
@@ -196,7 +200,10 @@ async fn a_dead_peer_fails_fast_and_is_found_again() {
     let serving = tokio::spawn(async move { server.run(Arc::new(By(nothing)), stop).await });
     in_time(async {
         while client.open(&site, &envelope(), soon()).await.is_err() {
+            assert_eq!(client.counters().get(Count::Dialled), 0, "only a probe finds it");
             tokio::time::sleep(Duration::from_millis(10)).await;
+            // It may still be too soon for it.
+            let _found = client.hello(&site.name, &address.to_string(), soon()).await;
         }
     })
     .await;
@@ -247,6 +254,7 @@ async fn new_certificates_are_used_from_the_next_connection_on() {
     in_time(async {
         while bad.open(&running.site(), &envelope(), soon()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;
+            let _found = bad.hello(&"Paris".into(), &running.address.to_string(), soon()).await;
         }
     })
     .await;
