@@ -8,6 +8,7 @@
 mod background;
 mod capture;
 mod data;
+mod descriptors;
 mod instead;
 mod knowledge;
 mod logging;
@@ -60,7 +61,7 @@ fn serve(arguments: &Arguments, loaded: Loaded, level: logging::Level) -> anyhow
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    raise_descriptors();
+    descriptors::limit(loaded.config.limits.descriptors);
     let data = data::runtime(loaded.config.threads)?;
     let ours =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("admin").enable_all().build()?;
@@ -137,15 +138,5 @@ impl Signals {
     /// Waits for SIGTERM or SIGINT; SIGHUP means nothing here.
     async fn stop(&mut self) {
         while self.next().await != Told::Stop {}
-    }
-}
-
-/// Each client's connection takes two descriptors.
-fn raise_descriptors() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised =
-        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!(%error, "can't raise the limit of open files");
     }
 }

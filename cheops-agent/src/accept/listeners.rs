@@ -6,7 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, TcpStream};
 
-/// Connections that may wait to be accepted. The kernel cuts it down to `net.core.somaxconn`.
+/// Connections that may wait to be accepted, until the configuration's own number is set. The kernel cuts it down to
+/// `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
 /// One listener a family, on loopback addresses only: what comes from elsewhere comes through the kernel programs.
@@ -63,7 +64,12 @@ impl Listeners {
     /// # Errors
     /// As `getsockname(2)`.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        [Some(&self.v4), self.v6.as_ref()].into_iter().flatten().map(TcpListener::local_addr).collect()
+        self.each().map(TcpListener::local_addr).collect()
+    }
+
+    /// Every listener.
+    pub fn each(&self) -> impl Iterator<Item = &TcpListener> {
+        [Some(&self.v4), self.v6.as_ref()].into_iter().flatten()
     }
 }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::task::TaskTracker;
 
 use super::admission::{Place, Waiting};
 use super::connection::{self, linger, reset};
 use super::shared::Shared;
 use super::wire::Wire;
-use crate::accept::{Listeners, OriginError, Taken};
+use crate::accept::{Backlog, Listeners, OriginError, Taken};
 use crate::address::is_own;
 use crate::http::reply::{self, Manner};
 use crate::http::{Code, Problem, Sniffed, sniff};
@@ -21,16 +21,24 @@ use crate::observe::{Limit, Refused, request_id};
 
 /// How long one has to say that it speaks HTTP before it is told.
 const TELLING: Duration = Duration::from_secs(1);
+/// How often the backlogs are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// Between two tries when accepting fails and nothing can be done about it.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Accepts from `listeners` until the agent drains. Each connection is served as a task of `connections`.
 pub async fn run(listeners: Listeners, shared: Arc<Shared>, connections: TaskTracker) {
-    let mut door = Door { shared, connections, spare: Spare::new() };
+    let mut door = Door { shared, connections, spare: Spare::new(), backlogs: Default::default() };
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let drain = door.shared.drain.clone();
     loop {
         let accepted = tokio::select! {
             () = drain.cancelled() => return,
+            _ = looks.tick() => {
+                door.look(&listeners);
+                continue;
+            }
             accepted = listeners.accept() => accepted,
         };
         match accepted {
@@ -47,9 +55,23 @@ struct Door {
     shared: Arc<Shared>,
     connections: TaskTracker,
     spare: Spare,
+    /// One for each listener.
+    backlogs: [Backlog; 2],
 }
 
 impl Door {
+    /// Sets the length that the backlogs are to have, and counts what found no room in them.
+    fn look(&mut self, listeners: &Listeners) {
+        let most = self.shared.config.load().limits.backlog;
+        for (listener, backlog) in listeners.each().zip(&mut self.backlogs) {
+            let dropped = backlog.set(listener, most).and_then(|()| backlog.dropped(listener));
+            match dropped {
+                Ok(dropped) => self.shared.observer.limits(Limit::Backlog, dropped.into()),
+                Err(error) => tracing::debug!(%error, "a listener's backlog can't be looked at"),
+            }
+        }
+    }
+
     fn accept(&mut self, stream: TcpStream) {
         let taken = match self.taken(&stream) {
             Ok(taken) => taken,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::descriptors;
 use super::logging::Level;
 use super::notify;
 use super::start::Started;
@@ -40,6 +41,7 @@ async fn apply(started: &Started, level: &Level, level_is_fixed: bool) -> anyhow
     if !level_is_fixed {
         level.set(&next.log.level)?;
     }
+    descriptors::limit(next.limits.descriptors);
     agent.shared.profiles.store(Arc::new(profiles));
     agent.shared.config.store(Arc::new(next));
     *agent.files.lock().unwrap_or_else(PoisonError::into_inner) = loaded.files;

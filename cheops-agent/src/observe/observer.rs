@@ -89,7 +89,12 @@ impl Observer {
 
     /// Something ran into a configured limit.
     pub fn limit(&self, limit: Limit) {
-        self.metrics.limits.get_or_create(&LimitLabels { limit: limit.as_str() }).inc();
+        self.limits(limit, 1);
+    }
+
+    /// So many ran into a configured limit.
+    pub fn limits(&self, limit: Limit, times: u64) {
+        self.metrics.limits.get_or_create(&LimitLabels { limit: limit.as_str() }).inc_by(times);
     }
 
     /// Bytes of tunnels.
