@@ -75,8 +75,8 @@ fn without_descriptors_connections_are_reset_and_then_served_again() -> anyhow::
             .is_ok_and(|answer| answer.status == 200)
     };
     assert!(eventually(SOON, works), "it recovers by itself");
-    assert!(metric(&federation, "cheops_limits_hit_total{limit=\"connections\"}")? >= 1.0);
-    assert!(metric(&federation, "cheops_connections_refused_total{reason=\"connections\"}")? >= 1.0);
+    assert!(metric(&federation, "cheops_limits_hit_total{limit=\"descriptors\"}")? >= 1.0);
+    assert!(metric(&federation, "cheops_connections_refused_total{reason=\"descriptors\"}")? >= 1.0);
     Ok(())
 }
 
