@@ -4,6 +4,7 @@ pub mod backlog;
 pub mod listeners;
 pub mod origin;
 pub mod owner;
+pub mod sys;
 
 pub use backlog::Backlog;
 pub use listeners::Listeners;

@@ -9,6 +9,7 @@ mod background;
 mod capture;
 mod data;
 mod descriptors;
+mod doors;
 mod instead;
 mod knowledge;
 mod logging;
@@ -19,6 +20,7 @@ pub mod preflight;
 mod reload;
 mod start;
 mod stop;
+mod store;
 
 use std::process::ExitCode;
 

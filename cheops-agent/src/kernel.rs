@@ -1,10 +1,11 @@
 //! The kernel programs: loading and attaching them, what they guard, the lease that keeps them taking, their counters.
 //!
 //! They take connections at two places: *arrive*, where one reaches this host for an endpoint of its own site, and
-//! *leave*, where a process of the cgroup tree opens one to any guarded endpoint. The links belong to the process: when
-//! it ends, however it ends, the programs go and the services are reached directly.
+//! *leave*, where a process of the cgroup tree opens one to any guarded endpoint. The links that hold them, and the maps,
+//! belong to whoever has their descriptors: to the process alone, so that the programs go and the services are reached
+//! directly when it ends, however it ends; or to systemd besides, so that the next agent takes them up.
 //!
-//! `load` brings them in and attaches them, `guarded` fills the maps that say what is taken, `lease` keeps them taking,
+//! `load` brings them in, `kept` names what outlives an agent, `links` attaches them, `guarded` fills the maps that say what is taken, `lease` keeps them taking,
 //! `origins` reads back from an accepted socket what they wrote into it, `probe` proves that they take. `preflight`,
 //! `dump` and `detach` need no running agent. `cgroup` finds and handles cgroups, `session` keeps the sessions of
 //! `cheops exec`.
@@ -17,7 +18,9 @@ mod form;
 mod found;
 mod guarded;
 mod interceptor;
+pub mod kept;
 mod lease;
+mod links;
 mod load;
 mod logs;
 mod numbers;
@@ -37,7 +40,8 @@ use std::time::Duration;
 pub use counters::Counter;
 pub use detach::detach;
 pub use dump::dump_maps;
-pub use interceptor::Interceptor;
+pub use interceptor::{Interceptor, Prepared};
+pub use kept::Kept;
 pub use load::Sizes;
 pub use preflight::preflight;
 

@@ -6,6 +6,8 @@ mod arrive;
 mod lease;
 #[path = "kernel/leave.rs"]
 mod leave;
+#[path = "kernel/left.rs"]
+mod left;
 #[path = "kernel/limits.rs"]
 mod limits;
 #[path = "kernel/sessions.rs"]

@@ -1,14 +1,26 @@
 //! The sockets at which taken connections come in.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 
-use listenfd::ListenFd;
+use socket2::Socket;
 use tokio::net::{TcpListener, TcpStream};
 
 /// Connections that may wait to be accepted, until the configuration's own number is set. The kernel cuts it down to
 /// `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// What the listeners are called while no agent has them.
+pub const NAME_V4: &str = "listener-v4";
+pub const NAME_V6: &str = "listener-v6";
+
+/// Listeners that an earlier agent left.
+#[derive(Debug, Default)]
+pub struct Left {
+    pub v4: Option<OwnedFd>,
+    pub v6: Option<OwnedFd>,
+}
 
 /// One listener a family, on loopback addresses only: what comes from elsewhere comes through the kernel programs.
 #[derive(Debug)]
@@ -19,23 +31,21 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Takes the listeners that systemd passed, else opens own ones at ports that the kernel chooses. To be called
-    /// inside the runtime, once.
+    /// Opens listeners at ports that the kernel chooses. To be called inside the runtime.
     ///
     /// # Errors
-    /// When a port can't be had, or a passed socket isn't a TCP listener at 127.0.0.1 or [::1].
+    /// When a port can't be had.
     pub fn open() -> io::Result<Self> {
-        let mut passed = ListenFd::from_env();
-        let (mut v4, mut v6) = (None, None);
-        for index in 0..passed.len() {
-            let Some(listener) = passed.take_tcp_listener(index)? else { continue };
-            let address = listener.local_addr()?;
-            match address.ip() {
-                ip if ip == Ipv4Addr::LOCALHOST => v4 = Some(listener),
-                ip if ip == Ipv6Addr::LOCALHOST => v6 = Some(listener),
-                _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, not_loopback(address))),
-            }
-        }
+        Self::open_with(Left::default())
+    }
+
+    /// Takes the listeners that an earlier agent left, else opens own ones. To be called inside the runtime.
+    ///
+    /// # Errors
+    /// When a port can't be had.
+    pub fn open_with(left: Left) -> io::Result<Self> {
+        let v4 = left.v4.and_then(|left| usable(left, Ipv4Addr::LOCALHOST.into()));
+        let v6 = left.v6.and_then(|left| usable(left, Ipv6Addr::LOCALHOST.into()));
         let v4 = v4.map_or_else(|| own(Ipv4Addr::LOCALHOST.into()), Ok)?;
         let v6 = match v6.map_or_else(|| own(Ipv6Addr::LOCALHOST.into()), Ok) {
             Ok(listener) => Some(tokio(listener)?),
@@ -43,6 +53,16 @@ impl Listeners {
             Err(error) => return Err(error),
         };
         Ok(Self { v4: tokio(v4)?, v6 })
+    }
+
+    /// Both by their names in a store, to be kept when this agent ends: connections wait in them for the next one.
+    ///
+    /// # Errors
+    /// Without free descriptors.
+    pub fn to_keep(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let all = [(NAME_V4, Some(&self.v4)), (NAME_V6, self.v6.as_ref())];
+        let all = all.into_iter().filter_map(|(name, listener)| Some((name, listener?)));
+        all.map(|(name, listener)| Ok((name.to_owned(), listener.as_fd().try_clone_to_owned()?))).collect()
     }
 
     /// The next connection on either listener, with its other end's address.
@@ -73,9 +93,20 @@ impl Listeners {
     }
 }
 
-fn own(ip: std::net::IpAddr) -> io::Result<std::net::TcpListener> {
+/// The listener, if it is one at that address.
+fn usable(left: OwnedFd, ip: IpAddr) -> Option<std::net::TcpListener> {
+    let socket = Socket::from(left);
+    let at = socket.local_addr().ok().and_then(|address| address.as_socket());
+    let usable = socket.is_listener().unwrap_or(false) && at.is_some_and(|at| at.ip() == ip);
+    if !usable {
+        tracing::warn!(?at, "what was left as the listener at {ip} isn't one, and is opened anew");
+    }
+    usable.then(|| socket.into())
+}
+
+fn own(ip: IpAddr) -> io::Result<std::net::TcpListener> {
     let address = SocketAddr::new(ip, 0);
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    let socket = Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -94,10 +125,6 @@ fn no_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(code) if code == nix::errno::Errno::EAFNOSUPPORT as i32 || code == nix::errno::Errno::EADDRNOTAVAIL as i32)
 }
 
-fn not_loopback(address: SocketAddr) -> String {
-    format!("systemd passed a listener at {address}; cheops-agent.socket must listen at 127.0.0.1 and [::1]")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +138,28 @@ mod tests {
             let (_, from) = listeners.accept().await.expect("a connection");
             assert_eq!(from, client.local_addr().expect("connected"));
         }
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_agent_left_is_used_with_what_waits_in_it() {
+        let before = Listeners::open().expect("ports");
+        let addresses = before.addresses().expect("bound");
+        let mut kept = before.to_keep().expect("descriptors").into_iter();
+        let (v4, v6) = (kept.next().map(|(_, listener)| listener), kept.next().map(|(_, listener)| listener));
+        drop(before);
+        let client = TcpStream::connect(addresses[0]).await.expect("it waits");
+        let after = Listeners::open_with(Left { v4, v6 }).expect("ports");
+        assert_eq!(after.addresses().expect("bound"), addresses);
+        assert_eq!(after.accept().await.expect("a connection").1, client.local_addr().expect("connected"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_listener_here_is_opened_anew() {
+        let elsewhere = std::net::TcpListener::bind("127.0.0.2:0").expect("a port");
+        let connection = std::net::UdpSocket::bind("[::1]:0").expect("a port");
+        let left = Left { v4: Some(elsewhere.into()), v6: Some(connection.into()) };
+        let listeners = Listeners::open_with(left).expect("ports");
+        let ips: Vec<IpAddr> = listeners.addresses().expect("bound").iter().map(SocketAddr::ip).collect();
+        assert_eq!(ips, [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::{Place, Waiting};
@@ -26,15 +27,15 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Between two tries when accepting fails and nothing can be done about it.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Accepts from `listeners` until the agent drains. Each connection is served as a task of `connections`.
-pub async fn run(listeners: Listeners, shared: Arc<Shared>, connections: TaskTracker) {
+/// Accepts from `listeners` until `stop`. Each connection is served as a task of `connections`.
+pub async fn run(listeners: Arc<Listeners>, shared: Arc<Shared>, connections: TaskTracker, stop: CancellationToken) {
     let mut door = Door { shared, connections, spare: Spare::new(), backlogs: Default::default() };
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let drain = door.shared.drain.clone();
     loop {
         let accepted = tokio::select! {
-            () = drain.cancelled() => return,
+            biased;
+            () = stop.cancelled() => return,
             _ = looks.tick() => {
                 door.look(&listeners);
                 continue;

@@ -83,8 +83,8 @@ impl Agent {
 }
 
 impl Known {
-    /// Nothing is resolved, dialled, guarded or probed yet.
-    pub fn new(names: Names) -> Self {
-        Self { names, aliases: Aliases::default(), guarded: Vec::new(), refreshed: Instant::now(), probe: None }
+    /// Nothing is guarded or probed yet.
+    pub fn new(names: Names, aliases: Aliases) -> Self {
+        Self { names, aliases, guarded: Vec::new(), refreshed: Instant::now(), probe: None }
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::notify;
@@ -45,14 +44,14 @@ pub async fn probes(agent: Arc<Agent>, interceptor: Arc<Interceptor>) {
 
 /// Tells systemd that the agent lives, as long as the data path does: its runtime must run a fresh task in time, and
 /// its accept loop must not have ended by itself.
-pub async fn watchdog(agent: Arc<Agent>, data: Handle, accepting: Option<JoinHandle<()>>) {
+pub async fn watchdog(agent: Arc<Agent>, data: Handle, accepts: impl Fn() -> bool + Send + Sync) {
     let watched = notify::watchdog();
     let every = watched.map_or(Duration::from_secs(10), |limit| limit / 3);
     let mut told = String::new();
     loop {
         tokio::time::sleep(every).await;
         let runs = timeout(every, data.spawn(async {})).await.is_ok();
-        let accepts = agent.life.phase() != Phase::Running || !accepting.as_ref().is_some_and(JoinHandle::is_finished);
+        let accepts = agent.life.phase() != Phase::Running || accepts();
         if runs && accepts {
             if watched.is_some() {
                 notify::alive();

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::capture::Capture;
 use crate::admin::{Agent, Phase};
-use crate::metadata::{build, guards, names};
+use crate::metadata::{Aliases, Guard, Snapshot, build, guards, names};
 
 /// How soon an alias that didn't accept is dialled again; doubled up to [`names::EVERY`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -104,6 +104,15 @@ impl Knowledge {
             }
         }
     }
+}
+
+/// What is known of aliases at the start: those that an earlier agent guarded did accept once, the others are dialled.
+pub async fn aliases(snapshot: &Snapshot, guarded_before: &[Guard]) -> Aliases {
+    let mut aliases = Aliases::default();
+    guarded_before.iter().for_each(|guard| aliases.dialled(guard.address, Ok(())));
+    let outcomes = futures_util::future::join_all(aliases.pending(snapshot).into_iter().map(dial)).await;
+    outcomes.into_iter().for_each(|(address, outcome)| aliases.dialled(address, outcome));
+    aliases
 }
 
 /// Nothing is sent: that it accepts is all that is asked. An unguarded address is not taken, so this can't loop.

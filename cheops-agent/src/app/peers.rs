@@ -1,8 +1,11 @@
 //! The peer room's two ends, from the configuration.
 
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 
 use crate::admin;
 use crate::config::{Config, PeerConfig};
@@ -16,11 +19,12 @@ pub struct Ends {
     pub server: Arc<Server>,
 }
 
-/// Reads the certificates and listens. To be called on the data path's runtime.
+/// Reads the certificates and listens, with what an earlier agent left as its listener if that is at the same address. To
+/// be called on the data path's runtime.
 ///
 /// # Errors
 /// When a file can't be used, or the address can't be listened at.
-pub async fn open(config: &Config, peer: &PeerConfig) -> anyhow::Result<Ends> {
+pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> anyhow::Result<Ends> {
     let security = Security::load(config, peer).context("[peer]")?;
     let counters = Arc::new(Counters::default());
     let exchanges = u32::try_from(config.limits.peer_exchanges).unwrap_or(u32::MAX);
@@ -39,9 +43,24 @@ pub async fn open(config: &Config, peer: &PeerConfig) -> anyhow::Result<Ends> {
         keepalive: timeouts.keepalive,
         user_timeout: timeouts.user_timeout,
     };
-    let server = Server::bind(peer.listen, identity(config), security, limits, counters.clone()).await;
-    let server = Arc::new(server.with_context(|| format!("can't listen for peers at {}", peer.listen))?);
+    let server = match left.and_then(|left| usable(left, peer.listen)) {
+        Some(listener) => Server::on(listener, identity(config), security, limits, counters.clone()),
+        None => Server::bind(peer.listen, identity(config), security, limits, counters.clone())
+            .await
+            .with_context(|| format!("can't listen for peers at {}", peer.listen))?,
+    };
+    let server = Arc::new(server);
     Ok(Ends { shown: admin::Peers { client, liveness: Liveness::new(), counters }, server })
+}
+
+/// The listener, if it is one at that address.
+fn usable(left: OwnedFd, address: SocketAddr) -> Option<TcpListener> {
+    let socket = socket2::Socket::from(left);
+    let at = socket.local_addr().ok().and_then(|at| at.as_socket());
+    if !socket.is_listener().unwrap_or(false) || at != Some(address) {
+        return None;
+    }
+    TcpListener::from_std(socket.into()).ok()
 }
 
 fn identity(config: &Config) -> PeerIdentity {

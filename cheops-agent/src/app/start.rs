@@ -1,5 +1,6 @@
 //! The start, step by step.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -7,23 +8,24 @@ use std::time::Instant;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::capture::Capture;
-use super::knowledge::Knowledge;
+use super::doors::Doors;
+use super::knowledge::{self, Knowledge};
 use super::peers::{self, Ends};
+use super::store::{NAME_PEER, Store};
 use super::{background, metrics};
 use crate::accept::Listeners;
-use crate::act::{ServePeer, Shared, door};
+use crate::act::Shared;
 use crate::admin::agent::Known;
 use crate::admin::life::Part;
 use crate::admin::{self, Agent, Life};
 use crate::config::{CgroupChoice, Config, InterceptMode, Loaded};
 use crate::kernel::session::Sessions;
-use crate::kernel::{self, Interceptor, cgroup};
-use crate::metadata::{Names, build};
+use crate::kernel::{self, Interceptor, Prepared, Sizes, cgroup};
+use crate::metadata::{Aliases, Names, Snapshot, build};
 use crate::observe::Observer;
 use crate::profile::Profiles;
 
@@ -34,11 +36,8 @@ pub struct Started {
     pub knowledge: Arc<Knowledge>,
     pub peers: Option<Ends>,
     pub data: Handle,
-    /// Clients' connections.
-    pub connections: TaskTracker,
-    /// Ends the peer server's accepting.
-    pub peer_stop: CancellationToken,
-    pub peer_server: Option<JoinHandle<()>>,
+    pub doors: Doors,
+    pub store: Store,
     /// Tasks that end only with the agent.
     pub background: JoinSet<()>,
     pub admin: JoinSet<std::io::Result<()>>,
@@ -49,52 +48,55 @@ pub struct Started {
 /// # Errors
 /// What makes this agent useless: an address that is taken, a certificate that can't be read, a kernel that refuses.
 pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<Started> {
-    let opened = open(&loaded.config, &data).await?;
-    let Opened { names, listeners, ends, capture, shared } = opened;
-    let agent = Arc::new(agent(path, loaded, names, &capture, shared, ends.as_ref())?);
-    let knowledge = Arc::new(Knowledge::new(agent.clone(), capture.clone()));
-    let mut started = Started {
-        agent,
-        capture,
-        knowledge,
-        peers: ends,
-        data,
-        connections: TaskTracker::new(),
-        peer_stop: CancellationToken::new(),
-        peer_server: None,
-        background: JoinSet::new(),
-        admin: JoinSet::new(),
-    };
+    let mut store = Store::of_systemd();
+    let opened = open(&loaded.config, &data, &mut store).await?;
+    let mut started = begin(path, loaded, data, opened, store)?;
     started.count();
-    started.serve_peers();
     started.serve_admin().await?;
-    let accepting = started.accept(listeners);
+    started.doors.open();
     started.agent.life.holds(Part::Listening);
-    started.take().await;
-    started.run_background(accepting);
+    started.take().await?;
+    started.run_background();
     let (site, kernel) = (started.agent.config().site.clone(), started.capture.facts());
     tracing::info!(%site, version = env!("CARGO_PKG_VERSION"), %kernel, "the agent runs");
     Ok(started)
 }
 
-/// What the system gave: nothing of it serves yet.
+/// What the system gave: nothing of it serves yet, and nothing that runs was changed.
 struct Opened {
+    profiles: Profiles,
     names: Names,
+    snapshot: Snapshot,
+    aliases: Aliases,
     listeners: Option<Listeners>,
     ends: Option<Ends>,
-    capture: Capture,
-    shared: Arc<Shared>,
+    prepared: Option<Prepared>,
 }
 
-async fn open(config: &Config, data: &Handle) -> anyhow::Result<Opened> {
+async fn open(config: &Config, data: &Handle, store: &mut Store) -> anyhow::Result<Opened> {
     let profiles = Profiles::for_config(config).context("profiles")?;
     let mut names = Names::default();
     names.refresh(config).await;
     let snapshot = build(config, &names);
-    let listeners = open_listeners(config, data).await?;
-    let ends = open_peers(config, data).await?;
-    let capture = attach(config, listeners.as_ref(), data).await?;
+    let listeners = open_listeners(config, data, store).await?;
+    let ends = open_peers(config, data, store).await?;
+    let prepared = prepare(config, store)?;
+    let before = prepared.as_ref().map(Prepared::guarded_before).unwrap_or_default();
+    let aliases = knowledge::aliases(&snapshot, before).await;
+    Ok(Opened { profiles, names, snapshot, aliases, listeners, ends, prepared })
+}
 
+/// Fills the kernel's maps and takes up what an earlier agent left; nothing is attached yet.
+fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store) -> anyhow::Result<Started> {
+    let Opened { profiles, names, snapshot, aliases, listeners, ends, prepared } = opened;
+    let config = &loaded.config;
+    let capture = match (prepared, &listeners) {
+        (Some(prepared), Some(listeners)) => {
+            let _inside = data.enter();
+            Capture::Ebpf(Interceptor::begin(prepared, config, listeners).context("the kernel programs")?)
+        }
+        _ => Capture::Off,
+    };
     let mut shared = Shared::new(config.clone(), snapshot, profiles, capture.origins(), Observer::new());
     shared.mark = capture.mark();
     if let Some(ends) = &ends {
@@ -102,14 +104,27 @@ async fn open(config: &Config, data: &Handle) -> anyhow::Result<Opened> {
         shared.liveness = ends.shown.liveness.clone();
     }
     shared.own.store(Arc::new(own_addresses(config, listeners.as_ref())?));
-    Ok(Opened { names, listeners, ends, capture, shared: Arc::new(shared) })
+    let known = Known::new(names, aliases);
+    let agent = Arc::new(agent(path, loaded, known, &capture, Arc::new(shared), ends.as_ref())?);
+    let server = ends.as_ref().map(|ends| ends.server.clone());
+    Ok(Started {
+        knowledge: Arc::new(Knowledge::new(agent.clone(), capture.clone())),
+        doors: Doors::new(listeners, server, agent.shared.clone(), data.clone()),
+        agent,
+        capture,
+        peers: ends,
+        data,
+        store,
+        background: JoinSet::new(),
+        admin: JoinSet::new(),
+    })
 }
 
 /// What the admin API shows.
 fn agent(
     path: &Path,
     loaded: Loaded,
-    names: Names,
+    known: Known,
     capture: &Capture,
     shared: Arc<Shared>,
     ends: Option<&Ends>,
@@ -124,7 +139,7 @@ fn agent(
         config_path: path.to_owned(),
         files: Mutex::new(loaded.files),
         started: Instant::now(),
-        known: Mutex::new(Known::new(names)),
+        known: Mutex::new(known),
         peers: ends.map(|ends| ends.shown.clone()),
         kernel_facts: {
             let capture = capture.clone();
@@ -142,29 +157,32 @@ fn parts(config: &Config) -> &'static [Part] {
     }
 }
 
-async fn open_listeners(config: &Config, data: &Handle) -> anyhow::Result<Option<Listeners>> {
+async fn open_listeners(config: &Config, data: &Handle, store: &mut Store) -> anyhow::Result<Option<Listeners>> {
     match config.intercept.mode {
         InterceptMode::Off => Ok(None),
         InterceptMode::Ebpf => {
-            let listeners = data.spawn(async { Listeners::open() }).await?;
+            let left = store.listeners();
+            let listeners = data.spawn(async { Listeners::open_with(left) }).await?;
             Ok(Some(listeners.context("can't listen for taken connections")?))
         }
     }
 }
 
-async fn open_peers(config: &Config, data: &Handle) -> anyhow::Result<Option<Ends>> {
+async fn open_peers(config: &Config, data: &Handle, store: &mut Store) -> anyhow::Result<Option<Ends>> {
     let Some(peer) = config.peer.clone() else { return Ok(None) };
-    let config = config.clone();
-    Ok(Some(data.spawn(async move { peers::open(&config, &peer).await }).await??))
+    let (config, left) = (config.clone(), store.take(NAME_PEER));
+    Ok(Some(data.spawn(async move { peers::open(&config, &peer, left).await }).await??))
 }
 
-/// Loads and attaches; nothing is taken yet, since nothing is guarded.
-async fn attach(config: &Config, listeners: Option<&Listeners>, data: &Handle) -> anyhow::Result<Capture> {
-    let Some(listeners) = listeners else { return Ok(Capture::Off) };
-    let _inside = data.enter();
-    let interceptor = Interceptor::start(config, listeners)
-        .context("the kernel programs can't be attached; see cheops-agent --check")?;
-    Ok(Capture::Ebpf(interceptor))
+/// Loads the kernel programs.
+fn prepare(config: &Config, store: &mut Store) -> anyhow::Result<Option<Prepared>> {
+    match config.intercept.mode {
+        InterceptMode::Off => Ok(None),
+        InterceptMode::Ebpf => {
+            let prepared = Interceptor::prepare(config, store.kernel(), Sizes::default());
+            Ok(Some(prepared.context("the kernel programs can't be loaded; see cheops-agent --check")?))
+        }
+    }
 }
 
 /// Takes up the sessions that the agent before this one left.
@@ -175,7 +193,9 @@ fn open_sessions(config: &Config, capture: &Capture, shared: &Shared) -> anyhow:
         CgroupChoice::Path(path) => path.clone(),
     };
     let sessions = Sessions::open(&config.run_dir, &tree, interceptor.clone(), shared.sessions.clone());
-    Ok(Some(sessions.context("can't keep sessions of cheops exec")?))
+    let sessions = sessions.context("can't keep sessions of cheops exec")?;
+    interceptor.settle_sessions().context("sessions of cheops exec")?;
+    Ok(Some(sessions))
 }
 
 /// Where the agent itself listens: never dialled, else connections would go round.
@@ -201,13 +221,6 @@ impl Started {
         }
     }
 
-    fn serve_peers(&mut self) {
-        let Some(ends) = &self.peers else { return };
-        let (server, shared, stop) = (ends.server.clone(), self.agent.shared.clone(), self.peer_stop.clone());
-        let serve = Arc::new(ServePeer(shared));
-        self.peer_server = Some(self.data.spawn(async move { server.run(serve, stop).await }));
-    }
-
     async fn serve_admin(&mut self) -> anyhow::Result<()> {
         let config = self.agent.config();
         let path = &config.admin.socket;
@@ -222,23 +235,36 @@ impl Started {
         Ok(())
     }
 
-    fn accept(&self, listeners: Option<Listeners>) -> Option<JoinHandle<()>> {
-        let listeners = listeners?;
-        Some(self.data.spawn(door::run(listeners, self.agent.shared.clone(), self.connections.clone())))
-    }
-
-    /// Guards the endpoints, and proves that connections are taken.
-    async fn take(&self) {
-        self.knowledge.renew().await;
+    /// Guards the endpoints, attaches the programs, and proves that connections are taken.
+    async fn take(&mut self) -> anyhow::Result<()> {
+        self.knowledge.guard();
         if let Capture::Ebpf(interceptor) = &self.capture {
+            {
+                let _inside = self.data.enter();
+                interceptor.attach().context("the kernel programs can't be attached; see cheops-agent --check")?;
+            }
             self.agent.life.holds(Part::Attached);
+            match self.to_keep() {
+                Ok(all) => self.store.keep(&all),
+                Err(error) => tracing::error!(%error, "nothing can be kept; a restart will be noticed"),
+            }
             background::probe(&self.agent, interceptor).await;
         }
+        Ok(())
     }
 
-    fn run_background(&mut self, accepting: Option<JoinHandle<()>>) {
+    /// Everything that outlives this agent.
+    fn to_keep(&self) -> std::io::Result<Vec<(String, OwnedFd)>> {
+        let mut all = self.doors.to_keep()?;
+        if let Capture::Ebpf(interceptor) = &self.capture {
+            all.extend(interceptor.to_keep()?);
+        }
+        Ok(all)
+    }
+
+    fn run_background(&mut self) {
         self.background.spawn(self.knowledge.clone().keep());
-        self.background.spawn(background::watchdog(self.agent.clone(), self.data.clone(), accepting));
+        self.background.spawn(background::watchdog(self.agent.clone(), self.data.clone(), self.doors.watch()));
         if let Capture::Ebpf(interceptor) = &self.capture {
             self.background.spawn(background::probes(self.agent.clone(), interceptor.clone()));
         }

@@ -25,14 +25,12 @@ pub async fn stop(mut started: Started, mut signals: Signals) {
         }
     }
     agent.shared.drain.cancel();
-    started.peer_stop.cancel();
-    started.connections.close();
+    let came = started.doors.close().await;
+    started.doors.leave();
 
     let exchanges = async {
-        started.connections.wait().await;
-        if let Some(server) = &mut started.peer_server {
-            // Whether it ended or was cancelled, it is over.
-            drop(server.await);
+        if let Some(mut came) = came {
+            came.ended().await;
         }
     };
     tokio::select! {

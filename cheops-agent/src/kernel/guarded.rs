@@ -77,6 +77,35 @@ impl Guarded {
         &self.known
     }
 
+    /// Takes up what an earlier agent guarded, so that the next [`set`](Self::set) changes only what differs. Says what
+    /// it is, for a first one.
+    ///
+    /// # Errors
+    /// When the map can't be read or written.
+    pub fn adopt(&mut self) -> Result<Vec<Guard>, KernelError> {
+        self.now.clear();
+        let entries: Vec<_> = self.guarded.iter().collect::<Result<_, _>>().map_err(map("GUARDED"))?;
+        for (key, value) in entries {
+            if key.netns == self.netns {
+                self.now.insert(form::address(key.address, key.port), value);
+            } else {
+                absent_is_fine(self.guarded.remove(&key)).map_err(map("GUARDED"))?;
+            }
+        }
+        Ok(self.guards())
+    }
+
+    /// Makes the maps again what they were for this agent, whatever another one wrote into them.
+    ///
+    /// # Errors
+    /// When the maps can't be read or written.
+    pub fn restore(&mut self) -> Result<(), KernelError> {
+        let wanted = self.guards();
+        self.adopt()?;
+        self.known.sources.clear();
+        self.set(wanted)
+    }
+
     /// Makes `guards` the set, and looks up anew which source each one's route gives.
     ///
     /// # Errors
@@ -98,6 +127,10 @@ impl Guarded {
             }
         }
         if left.is_empty() { Ok(()) } else { Err(KernelError::Full { left }) }
+    }
+
+    fn guards(&self) -> Vec<Guard> {
+        self.now.iter().map(|(address, value)| guard_of(*address, *value)).collect()
     }
 
     /// How many are guarded.
@@ -146,6 +179,21 @@ impl Guarded {
     fn key(&self, address: SocketAddr) -> GuardKey {
         GuardKey { netns: self.netns, address: form::of(address.ip()), port: address.port().into(), zero: 0 }
     }
+}
+
+fn guard_of(address: SocketAddr, value: GuardValue) -> Guard {
+    let (own, refuse_when_down) = (value.flags & GUARD_OWN != 0, value.flags & GUARD_REFUSE != 0);
+    Guard { address, own, refuse_when_down }
+}
+
+/// What is guarded in a network namespace, whoever wrote it into the map.
+///
+/// # Errors
+/// When the map can't be read.
+pub fn read(guarded: &HashMap<MapData, GuardKey, GuardValue>, netns: u64) -> Result<Vec<Guard>, KernelError> {
+    let all: Vec<(GuardKey, GuardValue)> = guarded.iter().collect::<Result<_, _>>().map_err(map("GUARDED"))?;
+    let ours = all.into_iter().filter(|(key, _)| key.netns == netns);
+    Ok(ours.map(|(key, value)| guard_of(form::address(key.address, key.port), value)).collect())
 }
 
 /// Whether there was room.

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -14,9 +13,11 @@ use cheops_ebpf_common::{ABI_VERSION, AGENT_MARK, NOTE_ANNOUNCED, Note, Settings
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::guarded::{Guarded, absent_is_fine, fits};
-use super::lease::Renewal;
-use super::load::{self, PROGRAMS, Sizes};
+use super::guarded::{self, Guarded, absent_is_fine, fits};
+use super::kept::{self, Kept};
+use super::lease::{LeaseMap, Renewal};
+use super::links::Links;
+use super::load::{self, Loaded, PROGRAMS, Sizes};
 use super::numbers::Numbers;
 use super::probe::{self, Probes};
 use super::tree::{Namespace, Tree};
@@ -26,12 +27,13 @@ use crate::address::{ClientAddr, canonical, is_own};
 use crate::config::Config;
 use crate::metadata::{EndpointId, Guard};
 
-/// The attached programs. Dropping it detaches them.
+/// The programs. Dropping it detaches them, unless somebody else holds their links too.
 pub struct Interceptor {
     // First, so that the programs are gone before anything that they use.
-    _programs: Ebpf,
+    links: Mutex<Links>,
+    programs: Ebpf,
     _logs: Option<logs::Reader>,
-    lease: Renewal,
+    lease: Mutex<Leasing>,
     guarded: RwLock<Guarded>,
     sessions: Mutex<Sessions>,
     notes: Mutex<SkStorage<MapData, Note>>,
@@ -43,8 +45,33 @@ pub struct Interceptor {
     /// Everywhere that the agent listens: no service's endpoint can be there.
     own: Vec<SocketAddr>,
     ipv6: bool,
-    tree: PathBuf,
-    netns: u64,
+    /// Of every map, by their names in a store.
+    kept: Vec<(String, OwnedFd)>,
+    tree: Tree,
+    namespace: Namespace,
+}
+
+/// Programs that are loaded; nothing that runs has changed.
+pub struct Prepared {
+    loaded: Loaded,
+    links: BTreeMap<&'static str, OwnedFd>,
+    sizes: Sizes,
+    tree: Tree,
+    namespace: Namespace,
+    adopted: Vec<Guard>,
+}
+
+impl Prepared {
+    /// What an earlier agent guards, or guarded when it died.
+    pub fn guarded_before(&self) -> &[Guard] {
+        &self.adopted
+    }
+}
+
+/// The lease before and after the programs are attached.
+enum Leasing {
+    Not(Option<LeaseMap>),
+    Renewed(Renewal),
 }
 
 /// Which cgroup is which `exec` session.
@@ -71,24 +98,48 @@ impl Interceptor {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(config: &Config, listeners: &Listeners, sizes: Sizes) -> Result<Arc<Self>, KernelError> {
+        let interceptor = Self::begin(Self::prepare(config, Kept::default(), sizes)?, config, listeners)?;
+        interceptor.attach()?;
+        Ok(interceptor)
+    }
+
+    /// Loads the programs, with what an earlier agent left of maps and links. Takes its time, and changes nothing.
+    ///
+    /// # Errors
+    /// When the kernel refuses something.
+    pub fn prepare(config: &Config, mut kept: Kept, sizes: Sizes) -> Result<Prepared, KernelError> {
         let tree = Tree::open(&config.intercept.cgroup)?;
         tree.holds_this_process()?;
         let namespace = Namespace::own()?;
+        let loaded = load::load(sizes, &mut kept)?;
+        let adopted = guarded::read(&loaded.maps.guarded, namespace.cookie)?;
+        Ok(Prepared { loaded, links: kept.links, sizes, tree, namespace, adopted })
+    }
+
+    /// Fills the maps. What an earlier agent guarded stays guarded until [`guard`](Self::guard), and its `exec` sessions
+    /// stay until [`settle_sessions`](Self::settle_sessions). To be called inside the runtime that accepts, and before
+    /// [`attach`](Self::attach).
+    ///
+    /// # Errors
+    /// When the kernel refuses something.
+    pub fn begin(prepared: Prepared, config: &Config, listeners: &Listeners) -> Result<Arc<Self>, KernelError> {
+        let Prepared { loaded, links, sizes, tree, namespace, .. } = prepared;
+        let Loaded { mut programs, mut maps, adopted, kept } = loaded;
         let numbers = Numbers::load(&config.run_dir)?;
         let what = "the listeners";
         let listening = listeners.addresses().map_err(|error| KernelError::System { what, error })?;
-        let (mut programs, mut maps) = load::load(sizes)?;
         let written = load::fill(&mut maps, listeners, namespace.cookie, sizes)?;
-        let lease = Renewal::start(maps.lease)?;
         let mut guarded = Guarded::new(namespace.cookie, maps.guarded, maps.endpoints, numbers);
         let ipv6 = listeners.v6.is_some();
-        guarded.set(probe::guards(ipv6))?;
+        let before = guarded.adopt()?;
+        guarded.set(before.into_iter().chain(probe::guards(ipv6)))?;
+        tracing::debug!(maps = adopted.len(), links = links.len(), guarded = guarded.len(), "taken up from before");
         let logs = logs::Reader::start(&mut programs);
-        load::attach(&mut programs, &tree, &namespace)?;
         Ok(Arc::new(Self {
-            _programs: programs,
+            links: Mutex::new(Links::kept(links)),
+            programs,
             _logs: logs,
-            lease,
+            lease: Mutex::new(Leasing::Not(Some(maps.lease))),
             guarded: RwLock::new(guarded),
             sessions: Mutex::new(Sessions {
                 map: maps.sessions,
@@ -103,9 +154,69 @@ impl Interceptor {
             own: own_addresses(config, &listening),
             listening,
             ipv6,
-            tree: tree.path,
-            netns: namespace.cookie,
+            kept,
+            tree,
+            namespace,
         }))
+    }
+
+    /// Starts to renew the lease and attaches the programs: in the place of an earlier agent's, one by one, where it
+    /// left its links. To be called once.
+    ///
+    /// # Errors
+    /// When the kernel refuses something; what was attached anew goes with this.
+    pub fn attach(&self) -> Result<(), KernelError> {
+        let mut lease = lock(&self.lease);
+        if let Leasing::Not(map) = &mut *lease
+            && let Some(map) = map.take()
+        {
+            *lease = Leasing::Renewed(Renewal::start(map)?);
+        }
+        lock(&self.links).switch(&self.programs, &self.tree, &self.namespace)
+    }
+
+    /// Every map and link by its name in a store, to be kept when this agent ends.
+    ///
+    /// # Errors
+    /// Without free descriptors.
+    pub fn to_keep(&self) -> std::io::Result<Vec<(String, OwnedFd)>> {
+        let links = lock(&self.links);
+        let links = links.all().map(|(name, link)| Ok((kept::link_name(name), link.try_clone()?)));
+        let maps = self.kept.iter().map(|(name, map)| Ok((name.clone(), map.try_clone()?)));
+        links.chain(maps).collect()
+    }
+
+    /// Gives all up to a successor, which has the maps and the links.
+    pub fn leave(&self) {
+        if let Leasing::Renewed(lease) = &*lock(&self.lease) {
+            lease.leave();
+        }
+        *lock(&self.links) = Links::default();
+    }
+
+    /// Makes everything again as it was before a successor tried to take it.
+    ///
+    /// # Errors
+    /// When the kernel refuses something.
+    pub fn restore(&self) -> Result<(), KernelError> {
+        self.guarded.write().unwrap_or_else(PoisonError::into_inner).restore()?;
+        {
+            let mut sessions = lock(&self.sessions);
+            let now = sessions.now.clone();
+            for (session, cgroup) in now {
+                sessions.map.insert(cgroup, u32::from(session.0), 0).map_err(map("SESSIONS"))?;
+            }
+            sessions.settle()?;
+        }
+        lock(&self.links).give(&self.programs)
+    }
+
+    /// Forgets the sessions of an earlier agent that [`add_session`](Self::add_session) didn't name again.
+    ///
+    /// # Errors
+    /// When the kernel refuses to change the map.
+    pub fn settle_sessions(&self) -> Result<(), KernelError> {
+        lock(&self.sessions).settle()
     }
 
     /// Makes `guards` the set of addresses whose connections are taken; what was guarded and isn't in it is let go. To be
@@ -181,7 +292,10 @@ impl Interceptor {
     /// # Errors
     /// When the kernel refuses to change the map.
     pub fn hold(&self, time: Duration) -> Result<(), KernelError> {
-        self.lease.hold(time)
+        match &*lock(&self.lease) {
+            Leasing::Renewed(lease) => lease.hold(time),
+            Leasing::Not(_) => Ok(()),
+        }
     }
 
     /// The number of an address that is or was guarded.
@@ -194,8 +308,8 @@ impl Interceptor {
         json!({
             "abi": ABI_VERSION,
             "programs": PROGRAMS,
-            "cgroup": self.tree,
-            "netns": self.netns,
+            "cgroup": self.tree.path,
+            "netns": self.namespace.cookie,
             "guarded": self.read().len(),
             "sessions": lock(&self.sessions).now.len(),
             "listeners": self.listening,
@@ -208,6 +322,15 @@ impl Interceptor {
 }
 
 impl Sessions {
+    /// Takes out what isn't this agent's.
+    fn settle(&mut self) -> Result<(), KernelError> {
+        let known: Vec<u64> = self.map.keys().collect::<Result<_, _>>().map_err(map("SESSIONS"))?;
+        for cgroup in known.iter().filter(|cgroup| !self.now.values().any(|now| now == *cgroup)) {
+            absent_is_fine(self.map.remove(cgroup)).map_err(map("SESSIONS"))?;
+        }
+        self.count()
+    }
+
     /// Tells the programs how many there are: with none they don't look.
     fn count(&mut self) -> Result<(), KernelError> {
         self.written.sessions = u32::try_from(self.now.len()).unwrap_or(u32::MAX);

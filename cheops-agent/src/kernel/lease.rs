@@ -21,7 +21,7 @@ const LASTS: Duration = Duration::from_secs(2);
 /// The longest that it can be held over a planned restart.
 pub const LONGEST: Duration = Duration::from_secs(5);
 
-type LeaseMap = Array<MapData, Lease>;
+pub type LeaseMap = Array<MapData, Lease>;
 
 /// The lease and the task that renews it, which ends with it.
 pub struct Renewal {
@@ -49,6 +49,11 @@ impl Renewal {
             }
         });
         Ok(Self { lease, task: task.abort_handle() })
+    }
+
+    /// Renews it no more, and leaves it as it is.
+    pub fn leave(&self) {
+        self.task.abort();
     }
 
     /// Renews it for the last time, for `time` (at most [`LONGEST`]). With zero it is stale at once.

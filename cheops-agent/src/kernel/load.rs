@@ -1,14 +1,16 @@
-//! Bringing the programs into the kernel and attaching them.
+//! Bringing the programs into the kernel.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, OwnedFd};
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, SkStorage, SockMap};
-use aya::programs::links::CgroupAttachMode;
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Pod};
 use cheops_ebpf_common::{
-    ABI_VERSION, Endpoint, GuardKey, GuardValue, LISTENER_V4, LISTENER_V6, Lease, Note, Settings,
+    ABI_VERSION, Endpoint, GuardKey, GuardValue, LISTENER_V4, LISTENER_V6, Lease, MAPS, Note, Settings,
 };
 
-use super::tree::{Namespace, Tree};
+use super::kept::{self, Kept};
 use super::{KernelError, map};
 use crate::accept::Listeners;
 
@@ -61,38 +63,74 @@ pub fn are_embedded() -> bool {
     !OBJECT.is_empty()
 }
 
-/// Loads the programs; none runs yet.
+/// The programs in the kernel, and their maps; none runs yet.
+pub struct Loaded {
+    pub programs: Ebpf,
+    pub maps: Maps,
+    /// The maps that an earlier agent had filled.
+    pub adopted: BTreeSet<&'static str>,
+    /// Every map, to be kept.
+    pub kept: Vec<(String, OwnedFd)>,
+}
+
+/// Loads the programs, with the maps in `kept` as far as they are of this agent's layout. Changes nothing that runs.
 ///
 /// # Errors
 /// When this build has none, or the kernel refuses them.
-pub fn load(sizes: Sizes) -> Result<(Ebpf, Maps), KernelError> {
+pub fn load(sizes: Sizes, kept: &mut Kept) -> Result<Loaded, KernelError> {
     if !are_embedded() {
         return Err(KernelError::NoPrograms);
     }
-    let mut ebpf = EbpfLoader::new()
+    let mut programs = EbpfLoader::new()
         .map_max_entries("GUARDED", sizes.guarded)
         .map_max_entries("PENDING", sizes.pending)
         .map_max_entries("SESSIONS", sizes.sessions)
         .load(OBJECT)
         .map_err(|error| KernelError::Load(Box::new(error)))?;
-    same_abi(&ebpf)?;
+    same_abi(&programs)?;
+    // Before the programs are loaded, which is when they bind to their maps.
+    let adopted = adopt(&programs, kept)?;
     for name in PROGRAMS {
-        load_one(program(&mut ebpf, name)?).map_err(|error| KernelError::Load(Box::new(error)))?;
+        load_one(program(&mut programs, name)?).map_err(|error| KernelError::Load(Box::new(error)))?;
     }
+    let kept = descriptors(&programs)?;
     let maps = Maps {
-        settings: take(&mut ebpf, "SETTINGS")?,
-        lease: take(&mut ebpf, "LEASE")?,
-        guarded: take(&mut ebpf, "GUARDED")?,
-        endpoints: take(&mut ebpf, "ENDPOINTS")?,
-        sessions: take(&mut ebpf, "SESSIONS")?,
-        notes: take(&mut ebpf, "NOTES")?,
-        counters: take(&mut ebpf, "COUNTERS")?,
-        listeners: take(&mut ebpf, "LISTENERS")?,
+        settings: take(&mut programs, "SETTINGS")?,
+        lease: take(&mut programs, "LEASE")?,
+        guarded: take(&mut programs, "GUARDED")?,
+        endpoints: take(&mut programs, "ENDPOINTS")?,
+        sessions: take(&mut programs, "SESSIONS")?,
+        notes: take(&mut programs, "NOTES")?,
+        counters: take(&mut programs, "COUNTERS")?,
+        listeners: take(&mut programs, "LISTENERS")?,
     };
-    Ok((ebpf, maps))
+    Ok(Loaded { programs, maps, adopted, kept })
 }
 
-/// Tells the programs where they run and who listens.
+fn adopt(programs: &Ebpf, kept: &mut Kept) -> Result<BTreeSet<&'static str>, KernelError> {
+    const TOGETHER: [&str; 2] = ["PENDING", "PENDING_COUNT"];
+    if !TOGETHER.iter().all(|name| kept.has(name)) {
+        TOGETHER.iter().for_each(|name| kept.forget(name));
+    }
+    let mut adopted = BTreeSet::new();
+    for (name, _) in MAPS {
+        if kept.adopt(name, programs.map(name).ok_or_else(|| missing(name))?)? {
+            adopted.insert(name);
+        }
+    }
+    Ok(adopted)
+}
+
+fn descriptors(programs: &Ebpf) -> Result<Vec<(String, OwnedFd)>, KernelError> {
+    let of = |(name, version): (&'static str, u32)| {
+        let data = programs.map(name).and_then(kept::data).ok_or_else(|| missing(name))?;
+        let descriptor = data.fd().as_fd().try_clone_to_owned().map_err(map(name))?;
+        Ok((kept::map_name(name, version), descriptor))
+    };
+    MAPS.into_iter().map(of).collect()
+}
+
+/// Tells the programs where they run and who listens. With SESSIONS of an earlier agent, its processes stay in them.
 ///
 /// # Errors
 /// When a map can't be written.
@@ -105,21 +143,10 @@ pub fn fill(maps: &mut Maps, listeners: &Listeners, netns: u64, sizes: Sizes) ->
         port6 = address.map_err(|error| KernelError::System { what: "the IPv6 listener", error })?.port().into();
     }
     let capacity = sizes.pending.into();
-    let settings = Settings { netns, capacity, abi: ABI_VERSION, sessions: 0, port6, zero: 0 };
+    let sessions = u32::try_from(maps.sessions.keys().count()).unwrap_or(u32::MAX);
+    let settings = Settings { netns, capacity, abi: ABI_VERSION, sessions, port6, zero: 0 };
     maps.settings.set(0, settings, 0).map_err(map("SETTINGS"))?;
     Ok(settings)
-}
-
-/// Attaches all programs, as links: they go when `ebpf` does.
-///
-/// # Errors
-/// When the kernel refuses one; those attached before it stay until `ebpf` is dropped.
-pub fn attach(ebpf: &mut Ebpf, tree: &Tree, namespace: &Namespace) -> Result<(), KernelError> {
-    for name in PROGRAMS {
-        attach_one(program(ebpf, name)?, tree, namespace)
-            .map_err(|error| KernelError::Attach { program: name, error: Box::new(error) })?;
-    }
-    Ok(())
 }
 
 fn load_one(program: &mut Program) -> Result<(), ProgramError> {
@@ -127,18 +154,6 @@ fn load_one(program: &mut Program) -> Result<(), ProgramError> {
         Program::SkLookup(program) => program.load(),
         Program::SockOps(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
-}
-
-fn attach_one(program: &mut Program, tree: &Tree, namespace: &Namespace) -> Result<(), ProgramError> {
-    // `Single` means no flags. A cgroup takes several programs as links anyway, and others' stay where they are;
-    // flags of any other mode are EINVAL with links (aya issues 1078 and 1060).
-    let mode = CgroupAttachMode::Single;
-    match program {
-        Program::SkLookup(program) => program.attach(&namespace.file).map(drop),
-        Program::SockOps(program) => program.attach(&tree.directory, mode).map(drop),
-        Program::CgroupSockAddr(program) => program.attach(&tree.directory, mode).map(drop),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
 }
@@ -153,8 +168,11 @@ where
     T: TryFrom<Map>,
     T::Error: std::error::Error + Send + Sync + 'static,
 {
-    let missing = || KernelError::Map { name, error: "it is not in this agent's object".into() };
-    T::try_from(ebpf.take_map(name).ok_or_else(missing)?).map_err(map(name))
+    T::try_from(ebpf.take_map(name).ok_or_else(|| missing(name))?).map_err(map(name))
+}
+
+fn missing(name: &'static str) -> KernelError {
+    KernelError::Map { name, error: "it is not in this agent's object".into() }
 }
 
 /// The version stands in a read-only section of its own, that is a map of one word.

@@ -1,4 +1,4 @@
-//! System calls that no crate offers: the network namespace's cookie, and three commands of bpf(2).
+//! System calls that no crate offers: the network namespace's cookie, and some commands of bpf(2).
 
 #![allow(unsafe_code, reason = "raw system calls; each says why it is sound")]
 
@@ -10,6 +10,8 @@ use nix::libc;
 const SO_NETNS_COOKIE: libc::c_int = 71;
 
 const BPF_PROG_QUERY: libc::c_long = 16;
+const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;
 const BPF_LINK_DETACH: libc::c_long = 34;
 
@@ -75,6 +77,39 @@ pub fn programs_at(target: BorrowedFd<'_>, hook: AttachType, effective: bool) ->
     // both outlive the call.
     unsafe { bpf(BPF_PROG_QUERY, (&raw mut query).cast(), size_of::<Query>())? };
     Ok(ids.iter().take(query.count as usize).copied().collect())
+}
+
+/// Attaches a program to a hook of a cgroup or network namespace, for as long as the link is held.
+///
+/// # Errors
+/// As bpf(2).
+pub fn create_link(program: BorrowedFd<'_>, target: BorrowedFd<'_>, hook: AttachType) -> io::Result<OwnedFd> {
+    let mut create = [program.as_raw_fd() as u32, target.as_raw_fd() as u32, hook.0, 0];
+    // SAFETY: the kernel reads the array, whose size is passed; it outlives the call.
+    let link = unsafe { bpf(BPF_LINK_CREATE, (&raw mut create).cast(), size_of_val(&create))? };
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(link as libc::c_int) })
+}
+
+/// Puts a program in the place of the link's own: every call runs the one or the other.
+///
+/// # Errors
+/// As bpf(2); ENOLINK when the link was detached.
+pub fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut update = [link.as_raw_fd() as u32, program.as_raw_fd() as u32, 0, 0];
+    // SAFETY: the kernel reads the array, whose size is passed; it outlives the call.
+    unsafe { bpf(BPF_LINK_UPDATE, (&raw mut update).cast(), size_of_val(&update))? };
+    Ok(())
+}
+
+/// Makes `descriptor` name the file that `by` does, atomically; the file that it named is closed.
+///
+/// # Errors
+/// As dup3(2).
+pub fn replace(descriptor: BorrowedFd<'_>, by: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both descriptors are open for as long as they are borrowed, and the number stays its owner's.
+    let done = unsafe { libc::dup3(by.as_raw_fd(), descriptor.as_raw_fd(), libc::O_CLOEXEC) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Takes a link's program off its hook, whoever holds the link.

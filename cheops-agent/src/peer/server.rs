@@ -4,6 +4,7 @@ mod connection;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ impl Server {
         Ok(Self::on(TcpListener::bind(address).await?, identity, security, limits, counters))
     }
 
-    /// Uses a listener that was made elsewhere, by systemd for instance.
+    /// Uses a listener that was made elsewhere, by an earlier agent for instance.
     pub fn on(
         listener: TcpListener,
         identity: PeerIdentity,
@@ -88,6 +89,14 @@ impl Server {
         let exchanges = Arc::new(Semaphore::new(limits.exchanges as usize));
         let security = ArcSwap::from_pointee(security);
         Self { listener, host: Arc::new(Host { identity, security, limits, counters, exchanges }) }
+    }
+
+    /// The listener, to be kept when this agent ends.
+    ///
+    /// # Errors
+    /// Without free descriptors.
+    pub fn to_keep(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
     }
 
     /// Where it listens.

@@ -19,3 +19,18 @@ pub use values::{
 
 /// Changes whenever a map's key, value or meaning does. The agent loads only programs of its own version.
 pub const ABI_VERSION: u32 = 1;
+
+/// Every map by its name, with the version since which its key, value and meaning are what they are. An agent uses the
+/// maps that an earlier one left if these are the same, and makes the others anew.
+pub const MAPS: [(&str, u32); 10] = [
+    ("SETTINGS", 1),
+    ("LEASE", 1),
+    ("GUARDED", 1),
+    ("ENDPOINTS", 1),
+    ("SESSIONS", 1),
+    ("LISTENERS", 1),
+    ("PENDING", 1),
+    ("PENDING_COUNT", 1),
+    ("NOTES", 1),
+    ("COUNTERS", 1),
+];

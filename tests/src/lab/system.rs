@@ -100,9 +100,7 @@ impl System {
                 "[Unit]\nDefaultDependencies=no\nAllowIsolate=yes\n",
             )?;
         }
-        for unit in [AGENT, "cheops-agent.socket"] {
-            std::os::unix::fs::symlink(Path::new("/usr/lib/systemd/system").join(unit), boot.units().join(unit))?;
-        }
+        std::os::unix::fs::symlink(Path::new("/usr/lib/systemd/system").join(AGENT), boot.units().join(AGENT))?;
         let log = format!("[Service]\nStandardOutput=append:{AGENT_LOG}\nStandardError=append:{AGENT_LOG}\n");
         boot.drop_in(AGENT, "00-lab-log.conf", &log)
     }

@@ -2,26 +2,25 @@
 //! they were going. For tests of the kernel programs alone; it reads orders from standard input and answers each in one
 //! line of JSON.
 
+mod lent;
+mod own;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use cheops_agent::accept::{Listeners, OriginError, Origins, SessionId};
-use cheops_agent::config;
-use cheops_agent::kernel::{Interceptor, Sizes};
-use cheops_agent::metadata::Guard;
+use cheops_agent::kernel::Sizes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
-use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream};
+use serde_json::Value;
 
-use super::{Host, lock};
+use super::Host;
+use lent::Lent;
+pub use own::serve;
 
 /// How a taker is started.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +29,8 @@ pub struct Plan {
     pub cgroup: PathBuf,
     /// Sizes of the maps: guarded, pending, sessions.
     pub sizes: (u32, u32, u32),
+    /// What an earlier one left.
+    pub left: Lent,
 }
 
 /// One guarded address.
@@ -60,6 +61,7 @@ enum Order {
     Facts,
     Taken,
     Refused,
+    ToKeep,
     DumpMaps,
     Detach,
     Preflight,
@@ -92,12 +94,22 @@ impl Taker {
 
     /// Starts one on an earlier one's run directory.
     pub fn start_in(host: &Host, program: &str, sizes: Sizes, run_dir: tempfile::TempDir) -> anyhow::Result<Self> {
-        Self::launch(host.command(program), host.cgroup(), sizes, run_dir)
+        Self::launch(host.command(program), host.cgroup(), sizes, run_dir, &[])
+    }
+
+    /// Starts one with what an earlier one left, on its run directory.
+    pub fn start_left(
+        host: &Host,
+        program: &str,
+        left: &[(String, OwnedFd)],
+        run_dir: tempfile::TempDir,
+    ) -> anyhow::Result<Self> {
+        Self::launch(host.command(program), host.cgroup(), Sizes::default(), run_dir, left)
     }
 
     /// Starts one that catches another cgroup than its host's.
     pub fn start_at(host: &Host, program: &str, cgroup: &Path) -> anyhow::Result<Self> {
-        Self::launch(host.command(program), cgroup, Sizes::default(), tempfile::tempdir()?)
+        Self::launch(host.command(program), cgroup, Sizes::default(), tempfile::tempdir()?, &[])
     }
 
     /// Starts one with no other capabilities than these, such as `+bpf,+net_admin`.
@@ -105,22 +117,30 @@ impl Taker {
         let mut command = host.command("setpriv");
         let only = format!("-all,{capabilities}");
         command.args(["--bounding-set", &only, "--inh-caps", &only, "--no-new-privs", program]);
-        Self::launch(command, host.cgroup(), Sizes::default(), tempfile::tempdir()?)
+        Self::launch(command, host.cgroup(), Sizes::default(), tempfile::tempdir()?, &[])
     }
 
-    /// Starts one that is passed its IPv4 listener, as systemd passes sockets.
+    /// Starts one that is passed its IPv4 listener, as systemd passes what it kept.
     pub fn start_passed(host: &Host, program: &str, listener: TcpListener) -> anyhow::Result<Self> {
-        const PASS: &str = r#"exec 3<&2 2>/dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$1""#;
+        const PASS: &str =
+            r#"exec 3<&2 2>/dev/null; export LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=listener-v4; exec "$0" "$1""#;
         let mut command = host.command("sh");
         command.args(["-c", PASS, program]).stderr(OwnedFd::from(listener));
-        Self::launch(command, host.cgroup(), Sizes::default(), tempfile::tempdir()?)
+        Self::launch(command, host.cgroup(), Sizes::default(), tempfile::tempdir()?, &[])
     }
 
-    fn launch(mut command: Command, cgroup: &Path, sizes: Sizes, run_dir: tempfile::TempDir) -> anyhow::Result<Self> {
+    fn launch(
+        mut command: Command,
+        cgroup: &Path,
+        sizes: Sizes,
+        run_dir: tempfile::TempDir,
+        left: &[(String, OwnedFd)],
+    ) -> anyhow::Result<Self> {
         let plan = Plan {
             run_dir: run_dir.path().to_owned(),
             cgroup: cgroup.to_owned(),
             sizes: (sizes.guarded, sizes.pending, sizes.sessions),
+            left: Lent::new(left),
         };
         let mut process = command
             .arg(serde_json::to_string(&plan)?)
@@ -187,6 +207,11 @@ impl Taker {
         self.ask(&Order::Refused)
     }
 
+    /// What outlives it, by the names of a store.
+    pub fn to_keep(&mut self) -> anyhow::Result<Vec<(String, OwnedFd)>> {
+        self.ask::<Lent>(&Order::ToKeep)?.fetch()
+    }
+
     pub fn dump_maps(&mut self) -> anyhow::Result<Value> {
         self.ask(&Order::DumpMaps)
     }
@@ -208,6 +233,11 @@ impl Taker {
     /// Connects as the agent does.
     pub fn dial(&mut self, to: SocketAddr, client: Option<SocketAddr>) -> anyhow::Result<()> {
         self.ask(&Order::Dial { to, client })
+    }
+
+    /// Its run directory.
+    pub fn run_dir(&self) -> &Path {
+        self.run_dir.path()
     }
 
     /// Process id of the taker.
@@ -245,141 +275,4 @@ impl Drop for Taker {
         self.process.kill().ok();
         self.process.wait().ok();
     }
-}
-
-#[derive(Default)]
-struct Record {
-    taken: Mutex<Vec<Seen>>,
-    refused: Mutex<Vec<String>>,
-}
-
-/// The taker's own side.
-pub fn serve() -> anyhow::Result<()> {
-    let plan: Plan = serde_json::from_str(&std::env::args().nth(1).context("no plan")?)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
-        let (interceptor, record, config) = match begin(&plan) {
-            Ok(begun) => begun,
-            Err(error) => {
-                say(&Err(format!("{error:#}")));
-                return Err(error);
-            }
-        };
-        say(&Ok(Value::Null));
-        // Orders are read where blocking does no harm; the runtime goes on meanwhile.
-        let handle = tokio::runtime::Handle::current();
-        tokio::task::spawn_blocking(move || {
-            for line in std::io::stdin().lines() {
-                let order = serde_json::from_str(&line?)?;
-                let answer = handle.block_on(obey(order, &interceptor, &record, &config));
-                say(&answer.map_err(|error| format!("{error:#}")));
-            }
-            anyhow::Ok(())
-        })
-        .await?
-    })
-}
-
-fn begin(plan: &Plan) -> anyhow::Result<(Arc<Interceptor>, Arc<Record>, config::Config)> {
-    let config = configuration(&plan.run_dir, &plan.cgroup)?;
-    let (guarded, pending, sessions) = plan.sizes;
-    let listeners = Listeners::open()?;
-    let interceptor = Interceptor::start_with(&config, &listeners, Sizes { guarded, pending, sessions })?;
-    let record = Arc::new(Record::default());
-    tokio::spawn(accept(listeners, interceptor.clone(), record.clone()));
-    Ok((interceptor, record, config))
-}
-
-fn configuration(run_dir: &Path, cgroup: &Path) -> anyhow::Result<config::Config> {
-    let text = format!(
-        "site = \"S\"\nrun-dir = {run_dir:?}\n[intercept]\ncgroup = {cgroup:?}\n[admin]\nsocket = \"{}/admin.sock\"\n",
-        run_dir.display()
-    );
-    Ok(config::from_text(&text).map_err(|error| anyhow::anyhow!("{error}"))?.config)
-}
-
-async fn accept(listeners: Listeners, interceptor: Arc<Interceptor>, record: Arc<Record>) {
-    loop {
-        let Ok((stream, from)) = listeners.accept().await else { continue };
-        match interceptor.taken(&stream) {
-            Ok(taken) => {
-                let session = taken.session.map(|session| session.0);
-                let seen = Seen { orig: taken.orig.get(), client: taken.client.get(), session };
-                lock(&record.taken).push(seen);
-                tokio::spawn(relay(stream, seen, interceptor.clone(), record.clone()));
-            }
-            Err(OriginError::Probe) => {}
-            Err(error) => {
-                lock(&record.refused).push(format!("{from}: {error}"));
-                reset(&stream);
-            }
-        }
-    }
-}
-
-async fn relay(mut client: TcpStream, seen: Seen, interceptor: Arc<Interceptor>, record: Arc<Record>) {
-    match dial(&interceptor, seen.orig, Some(seen.client)).await {
-        Ok(mut service) => {
-            // Either end may go at any time; a test looks at what its own ends saw.
-            tokio::io::copy_bidirectional(&mut client, &mut service).await.ok();
-        }
-        Err(error) => {
-            lock(&record.refused).push(format!("{}: {error}", seen.client));
-            reset(&client);
-        }
-    }
-}
-
-fn reset(stream: &TcpStream) {
-    SockRef::from(stream).set_linger(Some(Duration::ZERO)).ok();
-}
-
-async fn dial(interceptor: &Interceptor, to: SocketAddr, client: Option<SocketAddr>) -> std::io::Result<TcpStream> {
-    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    SockRef::from(&socket).set_mark(interceptor.mark())?;
-    if let Some(client) = client {
-        interceptor.announce(socket.as_fd(), cheops_agent::address::ClientAddr::new(client))?;
-    }
-    socket.connect(to).await
-}
-
-async fn obey(
-    order: Order,
-    interceptor: &Interceptor,
-    record: &Record,
-    config: &config::Config,
-) -> anyhow::Result<Value> {
-    Ok(match order {
-        Order::Guard(guards) => {
-            let guard = |guarding: Guarding| Guard {
-                address: guarding.address,
-                own: guarding.own,
-                refuse_when_down: guarding.refuse,
-            };
-            interceptor.guard(&guards.into_iter().map(guard).collect::<Vec<_>>())?;
-            Value::Null
-        }
-        Order::Counters => {
-            let counters = interceptor.counters()?;
-            json!(counters.into_iter().map(|(hook, what, n)| (format!("{hook}/{what}"), n)).collect::<BTreeMap<_, _>>())
-        }
-        Order::Probe => json!(interceptor.probe().await?.as_micros() as u64),
-        Order::Hold(time) => json!(interceptor.hold(Duration::from_millis(time))?),
-        Order::Session(session, cgroup) => json!(interceptor.add_session(SessionId(session), cgroup)?),
-        Order::Forget(session) => json!(interceptor.remove_session(SessionId(session))?),
-        Order::Facts => interceptor.facts(),
-        Order::Taken => json!(*lock(&record.taken)),
-        Order::Refused => json!(*lock(&record.refused)),
-        Order::DumpMaps => cheops_agent::kernel::dump_maps(config)?,
-        Order::Detach => json!(cheops_agent::kernel::detach(config)?),
-        Order::Preflight => json!(cheops_agent::kernel::preflight(config)),
-        Order::Number(address) => json!(interceptor.endpoint(address).map(|number| number.0)),
-        Order::Dial { to, client } => json!(dial(interceptor, to, client).await.map(drop)?),
-    })
-}
-
-fn say(answer: &Result<Value, String>) {
-    // A test that is gone reads nothing; the process ends with its standard input.
-    let line = serde_json::to_string(answer).unwrap_or_default();
-    writeln!(std::io::stdout(), "{line}").ok();
 }

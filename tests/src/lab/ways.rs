@@ -11,6 +11,7 @@ use cheops_agent::address::{ClientAddr, OrigDst};
 use cheops_agent::metadata::Snapshot;
 use cheops_agent::observe::Observer;
 use cheops_agent::profile::Profiles;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::script::{Got, Step, play};
@@ -112,7 +113,7 @@ impl InProcess {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let listeners = runtime.block_on(async { Listeners::open() })?;
         let door = listeners.addresses()?.into_iter().find(SocketAddr::is_ipv4).context("no IPv4")?;
-        runtime.spawn(door::run(listeners, Arc::clone(&shared), TaskTracker::new()));
+        runtime.spawn(door::run(listeners.into(), Arc::clone(&shared), TaskTracker::new(), CancellationToken::new()));
         Ok(Self { service, door, shared, _runtime: runtime })
     }
 }

@@ -34,7 +34,6 @@ fn everything_is_installed_once_and_taken_away_whole() -> anyhow::Result<()> {
         ("usr/bin/cheops", 0o755),
         ("usr/bin/cheops-agent", 0o755),
         ("usr/lib/systemd/system/cheops-agent.service", 0o644),
-        ("usr/lib/systemd/system/cheops-agent.socket", 0o644),
         ("usr/lib/sysusers.d/cheops.conf", 0o644),
         ("usr/lib/tmpfiles.d/cheops.conf", 0o644),
         ("usr/share/cheops/profiles/rest.toml", 0o644),

@@ -43,7 +43,6 @@ const COMPLETIONS: &[(&str, &str, &str)] = &[
 
 const UNITS: &[(&str, &str)] = &[
     ("cheops-agent.service", "usr/lib/systemd/system/cheops-agent.service"),
-    ("cheops-agent.socket", "usr/lib/systemd/system/cheops-agent.socket"),
     ("cheops.sysusers", "usr/lib/sysusers.d/cheops.conf"),
     ("cheops.tmpfiles", "usr/lib/tmpfiles.d/cheops.conf"),
 ];

@@ -50,7 +50,7 @@ fn stop() -> Result<()> {
     }
     println!("▸ stopping the agent");
     let mut systemctl = run::command("systemctl");
-    run::succeed(systemctl.args(["disable", "--now", "--quiet", "cheops-agent.socket", "cheops-agent.service"]))
+    run::succeed(systemctl.args(["disable", "--now", "--quiet", "cheops-agent.service"]))
 }
 
 fn purge(root: &Root) -> Result<usize> {

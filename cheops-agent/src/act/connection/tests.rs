@@ -312,9 +312,10 @@ async fn a_connection_is_a_small_future() {
 fn open_door(world: &World, connections: &TaskTracker) -> (SocketAddr, JoinHandle<()>) {
     let door = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     door.set_nonblocking(true).expect("set");
-    let listeners = Listeners { v4: TcpListener::from_std(door).expect("a listener"), v6: None };
+    let listeners = Arc::new(Listeners { v4: TcpListener::from_std(door).expect("a listener"), v6: None });
     let address = listeners.v4.local_addr().expect("bound");
-    (address, tokio::spawn(door::run(listeners, Arc::clone(&world.shared), connections.clone())))
+    let (shared, stop) = (Arc::clone(&world.shared), world.shared.drain.clone());
+    (address, tokio::spawn(door::run(listeners, shared, connections.clone(), stop)))
 }
 
 #[tokio::test]
