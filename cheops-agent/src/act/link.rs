@@ -17,7 +17,11 @@ use crate::observe::Limit;
 type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>> + Send>>;
 
 /// The way to the service, in whatever state it is.
-pub struct Link(State);
+pub struct Link {
+    state: State,
+    /// Whether dialling has begun.
+    begun: bool,
+}
 
 enum State {
     Dialling(Dial),
@@ -33,10 +37,11 @@ impl Link {
     pub fn dial(shared: &Arc<Shared>, taken: Taken, waiting: Option<Waiting>) -> Self {
         let Some(waiting) = waiting else {
             shared.observer.limit(Limit::Pending);
-            return Self(State::Down(DialError::Pending(taken.orig.get())));
+            let down = State::Down(DialError::Pending(taken.orig.get()));
+            return Self { state: down, begun: false };
         };
         let shared = Arc::clone(shared);
-        Self(State::Dialling(Box::pin(async move {
+        let dial = async move {
             let _waiting = waiting;
             let dialling = Dialling::new(shared.mark, &shared.config.load().timeouts);
             let own = shared.own.load_full();
@@ -45,13 +50,15 @@ impl Link {
                 shared.observer.limit(limit);
             }
             dialled
-        })))
+        };
+        Self { state: State::Dialling(Box::pin(dial)), begun: false }
     }
 
     /// Ready once it is known whether the service accepted.
     pub fn poll_dialled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let State::Dialling(dial) = &mut self.0 {
-            self.0 = match ready!(dial.as_mut().poll(cx)) {
+        if let State::Dialling(dial) = &mut self.state {
+            self.begun = true;
+            self.state = match ready!(dial.as_mut().poll(cx)) {
                 Ok(stream) => State::Up(Box::new(Wire::new(stream))),
                 Err(error) => State::Down(error),
             };
@@ -65,16 +72,23 @@ impl Link {
     /// Why the service can't be reached.
     pub async fn wire(&mut self) -> Result<Option<&mut Wire<TcpStream>>, &DialError> {
         std::future::poll_fn(|cx| self.poll_dialled(cx)).await;
-        match &mut self.0 {
+        match &mut self.state {
             State::Up(wire) => Ok(Some(wire)),
             State::Down(error) => Err(error),
             State::Dialling(_) | State::Ended => Ok(None),
         }
     }
 
+    /// Waits until it is known whether the service accepted, if it was dialled.
+    pub async fn settled(&mut self) {
+        if self.begun {
+            std::future::poll_fn(|cx| self.poll_dialled(cx)).await;
+        }
+    }
+
     /// The connection, if the service has accepted and it has not ended.
     pub fn up(&mut self) -> Option<&mut Wire<TcpStream>> {
-        match &mut self.0 {
+        match &mut self.state {
             State::Up(wire) => Some(wire),
             _ => None,
         }
@@ -82,15 +96,15 @@ impl Link {
 
     /// Whether the service didn't accept.
     pub fn is_down(&self) -> bool {
-        matches!(self.0, State::Down(_))
+        matches!(self.state, State::Down(_))
     }
 
     pub fn is_ended(&self) -> bool {
-        matches!(self.0, State::Ended)
+        matches!(self.state, State::Ended)
     }
 
     /// Lets the connection go.
     pub fn end(&mut self) {
-        self.0 = State::Ended;
+        self.state = State::Ended;
     }
 }

@@ -2,7 +2,10 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
+
+use socket2::SockRef;
 
 /// How long anything may take. A script that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -13,6 +16,12 @@ pub enum Step {
     Send(Vec<u8>),
     /// Byte by byte, each in a segment of its own.
     Trickle(Vec<u8>),
+    /// Waits until the other end's script is at its own `Meet`: what either did before has been done.
+    Meet,
+    /// Makes the socket's buffers about this small. Bytes.
+    Narrow(usize),
+    /// As `Wait`, but reads so many bytes at a time and rests a millisecond after each.
+    Sip(Vec<u8>, usize),
     /// Reads until everything since the last wait is exactly this.
     Wait(Vec<u8>),
     /// Reads until so many bytes have come since the last wait.
@@ -54,11 +63,31 @@ impl std::fmt::Debug for Got {
     }
 }
 
+/// One end's way to meet the other.
+pub struct Meeting {
+    tell: Sender<()>,
+    told: Receiver<()>,
+}
+
+impl Meeting {
+    /// Both ends'.
+    pub fn pair() -> (Self, Self) {
+        let ((to_far, from_near), (to_near, from_far)) = (channel(), channel());
+        (Self { tell: to_far, told: from_far }, Self { tell: to_near, told: from_near })
+    }
+
+    fn meet(&self) -> Result<(), String> {
+        let gone = "the other end's script is over";
+        self.tell.send(()).map_err(|_| gone)?;
+        self.told.recv_timeout(PATIENCE).map_err(|error| format!("the other end didn't come to meet: {error}"))
+    }
+}
+
 /// Plays a script at one end.
 ///
 /// # Errors
 /// What was awaited and did not come.
-pub fn play(mut stream: TcpStream, script: &[Step]) -> Result<Got, String> {
+pub fn play(mut stream: TcpStream, script: &[Step], meeting: &Meeting) -> Result<Got, String> {
     stream.set_nodelay(true).map_err(text)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(text)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(text)?;
@@ -68,13 +97,17 @@ pub fn play(mut stream: TcpStream, script: &[Step]) -> Result<Got, String> {
         match step {
             Step::Send(bytes) => send(&mut stream, bytes)?,
             Step::Trickle(bytes) => bytes.iter().try_for_each(|byte| send(&mut stream, &[*byte]))?,
-            Step::Wait(bytes) => {
-                read(&mut stream, &mut got, waited + bytes.len())?;
-                let seen = got.get(waited..).unwrap_or_default();
-                if seen != bytes {
-                    return Err(format!("waited for {}, got {}", show(bytes), show(seen)));
+            Step::Meet => meeting.meet()?,
+            Step::Narrow(size) => narrow(&stream, *size).map_err(text)?,
+            Step::Wait(bytes) => wait(&mut stream, &mut got, &mut waited, bytes)?,
+            Step::Sip(bytes, size) => {
+                let all = waited + bytes.len();
+                while got.len() < all {
+                    let next = all.min(got.len() + size);
+                    read(&mut stream, &mut got, next)?;
+                    std::thread::sleep(Duration::from_millis(1));
                 }
-                waited += bytes.len();
+                wait(&mut stream, &mut got, &mut waited, bytes)?;
             }
             Step::WaitLength(length) => {
                 read(&mut stream, &mut got, waited + length)?;
@@ -91,7 +124,7 @@ pub fn play(mut stream: TcpStream, script: &[Step]) -> Result<Got, String> {
                 other => other.map_err(text)?,
             },
             Step::Reset => {
-                socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).map_err(text)?;
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).map_err(text)?;
                 return Ok(Got { bytes: got, ended: Ended::Unseen });
             }
             Step::Close => break,
@@ -104,12 +137,31 @@ pub fn play(mut stream: TcpStream, script: &[Step]) -> Result<Got, String> {
     Ok(Got { bytes: got, ended: Ended::Unseen })
 }
 
+fn narrow(stream: &TcpStream, size: usize) -> std::io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_recv_buffer_size(size)?;
+    socket.set_send_buffer_size(size)
+}
+
 fn send(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), String> {
-    match stream.write_all(bytes) {
+    // A write of nothing is one too.
+    let sent = if bytes.is_empty() { stream.write(bytes).map(drop) } else { stream.write_all(bytes) };
+    match sent {
         // The other end may have gone on purpose; what was read tells.
         Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
         other => other.map_err(|error| format!("can't send {}: {error}", show(bytes))),
     }
+}
+
+/// Reads until these bytes have come since the last wait.
+fn wait(stream: &mut TcpStream, got: &mut Vec<u8>, waited: &mut usize, bytes: &[u8]) -> Result<(), String> {
+    read(stream, got, *waited + bytes.len())?;
+    let seen = got.get(*waited..).unwrap_or_default();
+    if seen != bytes {
+        return Err(format!("waited for {}, got {}", show(bytes), show(seen)));
+    }
+    *waited += bytes.len();
+    Ok(())
 }
 
 /// Reads until `got` has `length` bytes, and no more than these.

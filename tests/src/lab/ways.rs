@@ -1,8 +1,9 @@
 //! The ways from a client to a service: straight, or through an agent.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use cheops_agent::accept::{Listeners, OriginError, Origins, Taken};
@@ -14,12 +15,12 @@ use cheops_agent::profile::Profiles;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::script::{Got, Step, play};
-use super::{Federation, Host, Offered};
+use super::script::{Got, Meeting, Step, play};
+use super::{Federation, Host, Offered, lock};
 
 /// A way from a client to a service.
-pub trait Way {
-    /// A new connection: the client's end and the service's.
+pub trait Way: Sync {
+    /// A new connection: the client's end and the service's. May be called by several threads at once.
     fn open(&self) -> anyhow::Result<(TcpStream, TcpStream)>;
 
     /// Connections that went through an agent until now.
@@ -44,35 +45,44 @@ fn both(
     far: TcpStream,
     service: &[Step],
 ) -> (Result<Got, String>, Result<Got, String>) {
+    let (here, there) = Meeting::pair();
     std::thread::scope(|scope| {
-        let service = scope.spawn(|| play(far, service));
-        let client = play(near, client);
+        let service = scope.spawn(move || play(far, service, &there));
+        let client = play(near, client, &here);
+        // A service that still waits to meet is told that nobody comes.
+        drop(here);
         let service = service.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (client, service)
     })
 }
 
-/// Fails with all that went wrong.
+/// Tells how many cases there were, beside the test's name; fails with all that went wrong.
+///
+/// # Errors
+/// The failures.
 pub fn report(what: &str, cases: usize, failures: &[String]) -> anyhow::Result<()> {
+    // Not by print!, which the test harness keeps back.
+    write!(std::io::stdout(), "({cases} {what}) ")?;
     anyhow::ensure!(failures.is_empty(), "{} of {cases} {what} went wrong:\n{}", failures.len(), failures.join("\n"));
     Ok(())
 }
 
 /// Straight, over loopback.
 pub struct Direct {
-    service: TcpListener,
+    service: Mutex<TcpListener>,
 }
 
 impl Direct {
     pub fn new() -> anyhow::Result<Self> {
-        Ok(Self { service: TcpListener::bind("127.0.0.1:0")? })
+        Ok(Self { service: Mutex::new(TcpListener::bind("127.0.0.1:0")?) })
     }
 }
 
 impl Way for Direct {
     fn open(&self) -> anyhow::Result<(TcpStream, TcpStream)> {
-        let client = TcpStream::connect(self.service.local_addr()?)?;
-        Ok((client, self.service.accept()?.0))
+        let service = lock(&self.service);
+        let client = TcpStream::connect(service.local_addr()?)?;
+        Ok((client, service.accept()?.0))
     }
 
     fn taken(&self) -> anyhow::Result<u64> {
@@ -82,7 +92,7 @@ impl Way for Direct {
 
 /// Through the agent's data path in this process, without kernel programs.
 pub struct InProcess {
-    service: TcpListener,
+    service: Mutex<TcpListener>,
     door: SocketAddr,
     shared: Arc<Shared>,
     /// Ends with the way.
@@ -114,14 +124,15 @@ impl InProcess {
         let listeners = runtime.block_on(async { Listeners::open() })?;
         let door = listeners.addresses()?.into_iter().find(SocketAddr::is_ipv4).context("no IPv4")?;
         runtime.spawn(door::run(listeners.into(), Arc::clone(&shared), TaskTracker::new(), CancellationToken::new()));
-        Ok(Self { service, door, shared, _runtime: runtime })
+        Ok(Self { service: Mutex::new(service), door, shared, _runtime: runtime })
     }
 }
 
 impl Way for InProcess {
     fn open(&self) -> anyhow::Result<(TcpStream, TcpStream)> {
+        let service = lock(&self.service);
         let client = TcpStream::connect(self.door)?;
-        Ok((client, self.service.accept()?.0))
+        Ok((client, service.accept()?.0))
     }
 
     fn taken(&self) -> anyhow::Result<u64> {
@@ -132,7 +143,7 @@ impl Way for InProcess {
 /// Through a real agent whose kernel programs take the connection, at the site that the service is at.
 pub struct Lab {
     federation: Federation,
-    service: TcpListener,
+    service: Mutex<TcpListener>,
     client: Host,
     address: SocketAddr,
 }
@@ -152,7 +163,7 @@ impl Lab {
         let builder = Federation::builder().sites(&["Berlin"]).service(Offered::new("app", 8080).unserved());
         let listen = |host: &Host| {
             let listener = host.listen(host.at(8080))?;
-            *listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+            *lock(&listening) = Some(listener);
             Ok(())
         };
         let federation = builder.prepare(listen).start()?;
@@ -162,18 +173,19 @@ impl Lab {
             From::Elsewhere => federation.world().site("Nantes")?,
         };
         let address = berlin.at(8080);
-        let service = listening.lock().unwrap_or_else(PoisonError::into_inner).take().context("nobody listens")?;
+        let service = Mutex::new(lock(&listening).take().context("nobody listens")?);
         Ok(Self { federation, service, client, address })
     }
 }
 
 impl Way for Lab {
     fn open(&self) -> anyhow::Result<(TcpStream, TcpStream)> {
+        let listener = lock(&self.service);
         let client = self.client.connect(self.address)?.into_stream();
         let local = client.local_addr()?;
         loop {
             // What else comes is the agent's, which looks whether the service is there.
-            let (service, peer) = self.service.accept()?;
+            let (service, peer) = listener.accept()?;
             if peer == local {
                 return Ok((client, service));
             }

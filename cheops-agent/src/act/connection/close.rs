@@ -25,7 +25,13 @@ impl Connection {
         match close {
             Close::Reset => {
                 reset(&self.client.stream);
-                if let Some(service) = self.link.up() {
+                let Self { client, mut link, shared, .. } = self;
+                drop(client);
+                // The service may have accepted, though it isn't known here yet: a dial that is dropped ends in order.
+                // One that lasts longer has not been accepted.
+                if tokio::time::timeout(shared.pace.linger, link.settled()).await.is_ok()
+                    && let Some(service) = link.up()
+                {
                     reset(&service.stream);
                 }
             }

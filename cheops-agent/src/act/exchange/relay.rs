@@ -122,7 +122,7 @@ where
         if let Some(finished) = self.finished() {
             return Ok(Some(finished));
         }
-        if self.down.state == DownState::Done && self.watch_service(cx) {
+        if self.down.state == DownState::Done && self.is_over(cx) {
             self.up.state = UpState::Broken;
             return Ok(self.finished());
         }
@@ -138,10 +138,14 @@ where
             (true, _) => Next::Tunnel,
             (false, UpState::Going) => return None,
             (false, UpState::Broken) => Next::End,
-            (false, UpState::Done) if self.down.persists && self.sending.request.persists() => Next::Request,
+            (false, UpState::Done) if self.persists() => Next::Request,
             (false, UpState::Done) => Next::End,
         };
         Some(Finished { status: self.down.status, bytes_in: self.up.bytes, bytes_out: self.down.bytes, next })
+    }
+
+    fn persists(&self) -> bool {
+        self.down.persists && self.sending.request.persists() && !self.client.is_shut()
     }
 
     /// RFC 9110, 15.2.2 and 9.3.6.
@@ -351,8 +355,9 @@ where
         Ok(())
     }
 
-    /// After a whole answer to a request that isn't whole: whether the service has ended. Its bytes stay pending.
-    fn watch_service(&mut self, cx: &mut Context<'_>) -> bool {
+    /// After a whole answer to a request that isn't whole: whether nobody wants the rest. A service that has ended its
+    /// side may still read it; the client is told that nothing more comes. Its bytes stay pending.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         while !self.service.ended() && self.service.pending.len() < LARGE {
             match self.service.poll_fill(cx) {
                 Poll::Pending => return false,
@@ -361,6 +366,7 @@ where
             }
         }
         self.service.ended()
+            && (!self.service.pending.is_empty() || matches!(self.client.poll_shut(cx), Poll::Ready(Err(_))))
     }
 
     fn owe(&mut self) {

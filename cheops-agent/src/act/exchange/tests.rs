@@ -131,11 +131,30 @@ async fn an_answer_may_come_before_the_body() {
 #[tokio::test]
 async fn an_early_answer_of_a_service_that_closes_reaches_the_client() {
     let (mut scene, mut client, mut service) = scene(POST);
-    let far = async {
+    let far = async move {
         read(&mut service, POST.len()).await;
         service.write_all(b"HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await.expect("room");
         drop(service);
-        assert!(read(&mut client, 57).await.starts_with("HTTP/1.1 413"));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("to its end");
+        assert!(answer.starts_with("HTTP/1.1 413"));
+    };
+    let (finished, ()) = tokio::join!(scene.run(), far);
+    assert_eq!(finished.expect("an exchange").next, Next::End);
+}
+
+#[tokio::test]
+async fn a_service_that_ended_its_side_still_gets_the_bodys_rest() {
+    let (mut scene, mut client, mut service) = scene(POST);
+    let far = async {
+        read(&mut service, POST.len()).await;
+        service.write_all(OK.as_bytes()).await.expect("room");
+        service.shutdown().await.expect("open");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("to its end");
+        assert_eq!(answer, OK);
+        client.write_all(b"12345").await.expect("room");
+        assert_eq!(read(&mut service, 5).await, "12345");
         client
     };
     let (finished, _client) = tokio::join!(scene.run(), far);
