@@ -49,6 +49,32 @@ fn a_site_that_is_cut_off_is_said_to_be_unreachable_and_comes_back() -> anyhow::
     Ok(())
 }
 
+/// Only what looks whether the site is back waits for it.
+#[test]
+fn no_request_waits_for_a_site_that_is_known_to_be_down() -> anyhow::Result<()> {
+    let federation = Federation::builder()
+        .service(Offered::new("app", 8080))
+        .overlay("[timeouts]\nconnect = '3s'\nexchange = '3s'")
+        .start()?;
+    assert!(until(&federation, "{app: Paris}", "Paris"), "the link is up");
+    federation.world().link("Berlin", "Paris").cut();
+    assert!(until(&federation, "{app: Paris}", "peer-unreachable"), "the agent notices");
+    // Several dials long.
+    let (begin, mut asked) = (Instant::now(), 0);
+    while begin.elapsed() < Duration::from_secs(8) {
+        let start = Instant::now();
+        let answer = federation.get("Berlin", "app", "/", Some("{app: Paris}"))?;
+        assert_eq!((answer.status, said(&answer).as_str()), (503, "peer-unreachable"), "{}", answer.text());
+        assert!(start.elapsed() < Duration::from_secs(1), "request {asked} waits for {:?}", start.elapsed());
+        asked += 1;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(asked > 50, "only {asked} requests");
+    federation.world().link("Berlin", "Paris").heal();
+    assert!(until(&federation, "{app: Paris}", "Paris"), "a probe finds it again");
+    Ok(())
+}
+
 #[test]
 fn otherwise_goes_on_to_the_next_site_when_one_is_cut_off() -> anyhow::Result<()> {
     let federation = hasty()?;

@@ -116,6 +116,9 @@ fn own(ip: IpAddr) -> io::Result<std::net::TcpListener> {
 }
 
 fn tokio(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    // A connection that was taken where it arrived is at the service's own port, as its listener's children are. Without
+    // this option, which they inherit, the service could not listen there again as long as they are open.
+    socket2::SockRef::from(&listener).set_reuse_address(true)?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }

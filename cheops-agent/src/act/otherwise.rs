@@ -51,13 +51,13 @@ where
             Turned::NotSent { refusal, returned } => {
                 details.push(refusal.detail.clone());
                 if !returned {
-                    return Err(ends(shared, scoped, refusal, &details, more));
+                    return Err(ends(scoped, refusal, &details, more));
                 }
             }
         }
     }
     let refusal = Refusal::not_sent(crate::http::Code::Internal, "the plan names no site that is left to ask");
-    Err(ends(shared, scoped, refusal, &details, false))
+    Err(ends(scoped, refusal, &details, false))
 }
 
 /// What one site's turn came to.
@@ -85,7 +85,11 @@ where
     let declines = |status| scoped.plan.next_on.status(status) != GoesOn::No;
     let turn = Turn { to, tried, more, declines: &declines };
     let mut kept = more.then(|| Kept::new(shared.config.load().limits.otherwise_spool));
-    let failed = match attempt(shared, client, scoped, &turn, kept.as_mut()).await {
+    let attempted = attempt(shared, client, scoped, &turn, kept.as_mut()).await;
+    if kept.as_ref().is_some_and(Kept::overflowed) {
+        shared.observer.limit(Limit::OtherwiseSpool);
+    }
+    let failed = match attempted {
         Ok(finished) => return Turned::Ended(Ok(finished)),
         Err(failed) => failed,
     };
@@ -103,13 +107,12 @@ where
 }
 
 /// No site is left, or none may be asked any more because too much of the body was sent.
-fn ends(shared: &Shared, scoped: &Scoped<'_>, refusal: Refusal, details: &[String], more: bool) -> RunError {
+fn ends(scoped: &Scoped<'_>, refusal: Refusal, details: &[String], more: bool) -> RunError {
     let mut problem = Problem::new(refusal.code, details.join("; "));
     if details.is_empty() {
         problem.detail = refusal.detail;
     }
     if more {
-        shared.observer.limit(Limit::OtherwiseSpool);
         problem.detail.push_str("; the next site was not asked, since more of the body was sent than is kept");
         problem.hint = Some("Raise limits.otherwise-spool in agent.toml, or send less.".to_owned());
     }

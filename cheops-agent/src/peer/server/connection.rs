@@ -23,6 +23,10 @@ use crate::peer::envelope::Envelope;
 use crate::peer::trust::{IdentityError, PeerIdentity, Security};
 use crate::peer::{EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, NOTE_PATH, STREAM_WINDOW, connection_window, pulse};
 
+/// Streams of a connection that are no exchanges: a peer that asks whether this agent lives must get its answer also
+/// while as many exchanges are open as may be.
+const PROBES: u32 = 8;
+
 /// Why a peer's connection ended badly.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionError {
@@ -107,7 +111,7 @@ async fn http2<S: Serve>(
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(connection_window(host.limits.exchanges))
-        .max_concurrent_streams(host.limits.exchanges)
+        .max_concurrent_streams(host.limits.exchanges.saturating_add(PROBES))
         .max_header_list_size(HEADER_LIST)
         // A peer whose clients all give up at once is no attacker; h2's own limit of 20 would end its whole link.
         .max_pending_accept_reset_streams(host.limits.exchanges as usize)
