@@ -18,6 +18,7 @@ mod notes;
 mod otherwise;
 pub mod parked;
 pub mod passthrough;
+mod pool;
 mod reach;
 pub mod run;
 pub mod scoped;

@@ -6,6 +6,7 @@
 mod access_log;
 pub mod check;
 pub mod counters;
+pub mod counts;
 pub mod event;
 pub mod id;
 pub mod metrics;
@@ -14,6 +15,7 @@ pub mod tap;
 
 pub use check::{Check, Grade};
 pub use counters::{Limit, Passthrough, Refused};
+pub use counts::Counts;
 pub use event::RequestEvent;
 pub use id::request_id;
 pub use observer::{Finished, Observer, OpenConnection, OpenTunnel};

@@ -7,6 +7,7 @@
 
 mod close;
 mod event;
+mod known;
 mod log;
 mod next;
 mod opening;
@@ -22,9 +23,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use self::close::Close;
 pub(super) use self::close::{linger, reset};
+use self::known::Known;
 use self::opening::Opened;
 use super::admission::Waiting;
-use super::alarm::Alarm;
 use super::exchange::{Bounds, Side};
 use super::link::Link;
 use super::passthrough;
@@ -46,7 +47,7 @@ struct Connection {
     client: Wire<TcpStream>,
     link: Link,
     bounds: Bounds,
-    alarm: Alarm,
+    known: Option<Known>,
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
@@ -78,7 +79,7 @@ impl Connection {
             taken,
             number: rand::random(),
             client: Wire::new(stream),
-            alarm: Alarm::default(),
+            known: None,
             draining: None,
             shared,
         }

@@ -7,10 +7,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-/// A connection's buffer to begin with, and while it is idle. Bytes.
-pub const SMALL: usize = 4 * 1024;
-/// A buffer never grows beyond this while bodies stream. Bytes.
-pub const LARGE: usize = 64 * 1024;
+use super::alarm::Alarm;
+use super::pool;
+pub use super::pool::{LARGE, SMALL};
 
 /// One end of an exchange.
 #[derive(Debug)]
@@ -18,6 +17,8 @@ pub struct Wire<S> {
     pub stream: S,
     /// Read, and not yet used.
     pub pending: BytesMut,
+    /// Of whoever waits for this end; one after the other.
+    pub(super) alarm: Alarm,
     /// How much the next read asks for.
     want: usize,
     ended: bool,
@@ -31,7 +32,7 @@ impl<S> Wire<S> {
 
     /// A stream of which some bytes were read before.
     pub fn with_pending(stream: S, pending: BytesMut) -> Self {
-        Self { stream, pending, want: SMALL, ended: false, shut: false }
+        Self { stream, pending, alarm: Alarm::default(), want: SMALL, ended: false, shut: false }
     }
 
     /// Whether the other end has sent its last byte, and it was read.
@@ -44,11 +45,18 @@ impl<S> Wire<S> {
         self.shut
     }
 
-    /// Gives a grown buffer back while nothing is pending.
+    /// Gives the buffer back while nothing is pending, and begins with a small one again.
     pub fn rest(&mut self) {
-        if self.pending.is_empty() && self.want > SMALL {
-            self.pending = BytesMut::new();
-            self.want = SMALL;
+        pool::give(&mut self.pending);
+        self.want = SMALL;
+    }
+
+    fn make_room(&mut self) {
+        if self.pending.is_empty() {
+            pool::give(&mut self.pending);
+            self.pending = pool::take(self.want);
+        } else {
+            self.pending.reserve(self.want);
         }
     }
 }
@@ -60,10 +68,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// The stream's own.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.pending.capacity() - self.pending.len() < self.want / 4 {
-            self.pending.reserve(self.want);
+            self.make_room();
         }
         let room = self.pending.capacity() - self.pending.len();
-        let read = ready!(pin!(self.stream.read_buf(&mut self.pending)).poll(cx))?;
+        let Poll::Ready(read) = pin!(self.stream.read_buf(&mut self.pending)).poll(cx) else {
+            pool::give(&mut self.pending);
+            return Poll::Pending;
+        };
+        let read = read?;
         self.ended = read == 0;
         if read == room {
             self.want = (self.want * 2).min(LARGE);

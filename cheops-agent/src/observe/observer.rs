@@ -1,15 +1,18 @@
 //! What the data path tells, and where it goes: counters, watchers, the access log.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::broadcast;
 
 use super::counters::{Limit, Passthrough, Refused};
+use super::counts::Counts;
 use super::metrics::{
     DirectionLabels, LimitLabels, Metrics, ProbeLabels, ReasonLabels, RequestLabels, ServiceLabels, SiteLabels,
 };
@@ -21,6 +24,10 @@ use crate::names::SiteName;
 pub struct Observer {
     metrics: Metrics,
     registry: Mutex<Registry>,
+    /// By the service's name.
+    counts: Mutex<HashMap<String, Arc<Counts>>>,
+    /// Bytes of bodies and tunnels, from and to clients.
+    bytes: [Counter; 2],
     taps: broadcast::Sender<Arc<RequestEvent>>,
 }
 
@@ -50,7 +57,10 @@ impl Observer {
         let metrics = Metrics::default();
         let mut registry = Registry::with_prefix("cheops");
         metrics.register(&mut registry);
-        Arc::new(Self { metrics, registry: Mutex::new(registry), taps: broadcast::Sender::new(TAP_DEPTH) })
+        let bytes = ["from-client", "to-client"]
+            .map(|direction| metrics.bytes.get_or_create(&DirectionLabels { direction }).clone());
+        let (registry, counts, taps) = (Mutex::new(registry), Mutex::default(), broadcast::Sender::new(TAP_DEPTH));
+        Arc::new(Self { metrics, registry, counts, bytes, taps })
     }
 
     /// A client's connection was accepted; it is open until the guard goes.
@@ -103,8 +113,27 @@ impl Observer {
     }
 
     fn bytes(&self, from_client: u64, to_client: u64) {
-        self.metrics.bytes.get_or_create(&DirectionLabels { direction: "from-client" }).inc_by(from_client);
-        self.metrics.bytes.get_or_create(&DirectionLabels { direction: "to-client" }).inc_by(to_client);
+        let [from, to] = &self.bytes;
+        from.inc_by(from_client);
+        to.inc_by(to_client);
+    }
+
+    /// The counters of one service's unscoped requests, for [`passed`](Self::passed). `service` is a configured name, or
+    /// `-`.
+    pub fn counts(&self, service: &str) -> Arc<Counts> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counts) = counts.get(service) {
+            return counts.clone();
+        }
+        let new = Arc::new(Counts::new(service, &self.metrics));
+        counts.insert(service.to_owned(), new.clone());
+        new
+    }
+
+    /// A request that went on as it came is finished, and nobody watches: [`finished`](Self::finished) without labels.
+    pub fn passed(&self, counts: &Counts, status: Option<u16>, bytes_in: u64, bytes_out: u64) {
+        counts.add(status);
+        self.bytes(bytes_in, bytes_out);
     }
 
     /// A request is finished. `event` is called only when somebody will see it: for scoped requests, which the access

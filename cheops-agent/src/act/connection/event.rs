@@ -45,7 +45,7 @@ impl Connection {
         {
             return Poll::Ready(Event::Service(read));
         }
-        if self.alarm.poll(cx, deadline).is_ready() {
+        if self.client.alarm.poll(cx, deadline).is_ready() {
             return Poll::Ready(Event::Alarm);
         }
         if drain {

@@ -1,55 +1,50 @@
 //! What is told of a request once it is over.
 
 use std::cell::OnceCell;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Connection;
+use super::known::Addressed;
 use crate::accept;
 use crate::act::exchange::Finished;
 use crate::http::{Problem, RequestHead};
-use crate::names::{ServiceName, SiteName};
+use crate::names::SiteName;
 use crate::observe::{self, RequestEvent, request_id};
 use crate::plan::{Plan, target};
 
 /// A request that is being served, as counters and watchers will see it.
 pub(super) struct Log<'a> {
     head: Option<&'a RequestHead>,
-    service: Option<ServiceName>,
-    /// The site whose endpoint is addressed.
-    addressed: Option<SiteName>,
+    addressed: Arc<Addressed>,
     plan: Option<&'a Plan>,
     /// Whether it carries a scope, be it one that can't be honoured.
     scoped: bool,
     sites: &'a [SiteName],
-    began: Instant,
+    /// Known only of requests that somebody will see.
+    began: Option<Instant>,
     id: OnceCell<String>,
 }
 
 impl<'a> Log<'a> {
-    pub(super) fn new(connection: &Connection, head: &'a RequestHead) -> Self {
-        let snapshot = connection.shared.snapshot.load();
-        let service = target::addressed(&snapshot, connection.taken.orig, head.target());
-        let found = service.ok();
-        Self {
-            head: Some(head),
-            service: found.as_ref().map(|found| found.service.name.clone()),
-            addressed: found.map(|found| found.site.clone()),
-            ..Self::unreadable(connection)
-        }
+    pub(super) fn new(connection: &mut Connection, head: &'a RequestHead) -> Self {
+        let addressed = connection.addressed(head.target());
+        Self { head: Some(head), ..Self::of(connection, addressed) }
     }
 
     /// For a request whose head could not be read.
     pub(super) fn unreadable(connection: &Connection) -> Self {
-        let snapshot = connection.shared.snapshot.load();
-        let service = snapshot.at(connection.taken.orig.get()).next().map(|found| found.service.name.clone());
+        Self::of(connection, connection.first_at_address())
+    }
+
+    fn of(connection: &Connection, addressed: Arc<Addressed>) -> Self {
         Self {
             head: None,
-            service,
-            addressed: None,
+            addressed,
             plan: None,
             scoped: false,
             sites: &[],
-            began: Instant::now(),
+            began: connection.shared.observer.tapped().then(Instant::now),
             id: OnceCell::new(),
         }
     }
@@ -68,7 +63,7 @@ impl<'a> Log<'a> {
     pub(super) fn planned(&mut self, plan: &'a Plan) {
         self.plan = Some(plan);
         self.scoped = true;
-        self.service = Some(plan.service.clone());
+        self.began.get_or_insert_with(Instant::now);
     }
 
     /// These sites were tried.
@@ -101,11 +96,15 @@ impl<'a> Log<'a> {
         code: Option<&'static str>,
         (bytes_in, bytes_out): (u64, u64),
     ) {
-        let took = self.began.elapsed();
-        let service = self.service.as_ref().map_or("-", ServiceName::as_str);
+        let observer = &connection.shared.observer;
+        if plan == "direct" && code.is_none() && !self.scoped && !observer.tapped() {
+            return observer.passed(&self.addressed.counts, status, bytes_in, bytes_out);
+        }
+        let took = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        let service = self.plan.map_or(self.addressed.counts.service(), |plan| plan.service.as_str());
         let finished =
             observe::Finished { service, scoped: self.scoped, plan, status, code, bytes_in, bytes_out, took };
-        connection.shared.observer.finished(finished, || RequestEvent {
+        observer.finished(finished, || RequestEvent {
             id: self.id().to_owned(),
             client: connection.taken.client.to_string(),
             uid: owner(connection),
@@ -126,7 +125,7 @@ impl<'a> Log<'a> {
 impl Log<'_> {
     /// The sites that were tried: of an unscoped request, the addressed one.
     fn sites(&self, plan: &str) -> impl Iterator<Item = &SiteName> {
-        let direct = self.addressed.iter().filter(move |_| plan == "direct" && self.sites.is_empty());
+        let direct = self.addressed.site.iter().filter(move |_| plan == "direct" && self.sites.is_empty());
         self.sites.iter().chain(direct)
     }
 }

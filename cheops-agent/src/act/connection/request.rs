@@ -16,6 +16,7 @@ use crate::http::reply::{self, Manner};
 use crate::http::{AnswerHead, BodyLength, Problem, RequestHead};
 use crate::observe::{Limit, Passthrough, Refused};
 use crate::plan::{self, Asked, Decision, Destination, Plan, Route, World};
+use crate::scope::carriers;
 
 impl Connection {
     /// Serves one request.
@@ -33,6 +34,12 @@ impl Connection {
     }
 
     fn decide(&self, head: &RequestHead) -> Result<Decision, Close> {
+        if self.taken.session.is_none()
+            && self.shared.workflows.is_empty()
+            && !carriers::may_carry(head, &self.config.scope)
+        {
+            return Ok(Decision::Unscoped);
+        }
         let session = match self.taken.session {
             None => None,
             // A tunnel has no requests that could carry the session's scope.
