@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use super::framing::FramingError;
+use super::framing::{FramingError, MAX_LENGTH};
 use super::head::BodyLength;
 
 /// How much of a chunked body may be something else than data.
@@ -153,7 +153,9 @@ impl Body {
 /// One byte further, outside data; `None` at the body's end.
 fn step(chunk: Chunk, byte: u8, around: Around) -> Result<Option<Chunk>, FramingError> {
     let next = match (chunk, byte) {
-        (Chunk::Size { digits, .. }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits >= MAX_DIGITS => {
+        (Chunk::Size { value, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F')
+            if digits >= MAX_DIGITS || value > MAX_LENGTH >> 4 =>
+        {
             return Err(FramingError::Length("a chunk's size is too large"));
         }
         (Chunk::Size { value, digits }, byte) => match ((byte as char).to_digit(16), byte) {
@@ -234,7 +236,9 @@ fn step_trailer(part: Trailer, bytes: u32, byte: u8) -> Result<Option<Chunk>, Fr
 fn name_step(length: u8, fits: u8, byte: u8) -> Trailer {
     let mut still = 0;
     for (at, name) in FORBIDDEN.iter().enumerate() {
-        let fits_here = name.get(usize::from(length)).is_some_and(|expected| byte.eq_ignore_ascii_case(expected));
+        let fits_here = name
+            .get(usize::from(length))
+            .is_some_and(|expected| byte.eq_ignore_ascii_case(expected) || (byte, *expected) == (b'_', b'-'));
         if fits & (1 << at) != 0 && fits_here {
             still |= 1 << at;
         }

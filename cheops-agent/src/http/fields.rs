@@ -71,7 +71,13 @@ pub(super) struct Framing {
     pub(super) host: Counted,
     pub(super) content_length: Counted,
     pub(super) transfer_encoding: Counted,
+    /// One of them is spelt with an underscore, which CGI and WSGI don't tell from a hyphen, or is named by `Connection`,
+    /// so that who obeys takes it away (RFC 9110, 7.6.1).
+    pub(super) blurred: bool,
 }
+
+/// Fields that are for every recipient.
+const TO_THE_END: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"host"];
 
 /// How often a field is there, and where first.
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,11 +134,14 @@ fn note(header: &httparse::Header<'_>, field: Field, says: &mut Says, framing: &
         4 if is("host") => framing.host.add(field),
         14 if is("content-length") => framing.content_length.add(field),
         17 if is("transfer-encoding") => framing.transfer_encoding.add(field),
+        14 if is("content_length") => framing.blurred = true,
+        17 if is("transfer_encoding") => framing.blurred = true,
         10 if is("connection") => {
             for token in tokens(header.value) {
                 says.close |= token.eq_ignore_ascii_case(b"close");
                 says.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
                 says.upgrade_token |= token.eq_ignore_ascii_case(b"upgrade");
+                framing.blurred |= TO_THE_END.iter().any(|name| token.eq_ignore_ascii_case(name));
             }
         }
         7 if is("upgrade") => says.upgrade = true,

@@ -6,13 +6,15 @@
 use bytes::Bytes;
 use memchr::memchr;
 
-use super::fields::{Fields, Framing, Says, locate, tokens, with_room};
+use super::fields::{Fields, Framing, Says, locate, with_room};
 use super::head::{AnswerFrame, AnswerHead, BodyLength, Field, Part, RawHead, RequestHead, Version, persists};
 use super::problem::{Code, Problem};
 use crate::observe::Limit;
 
 /// More fields than this are never read, whatever the configuration says.
 pub const MAX_FIELDS: usize = 1024;
+/// Bytes of a body or a chunk: many readers count with a sign.
+pub(super) const MAX_LENGTH: u64 = i64::MAX as u64;
 
 /// Why a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -138,12 +140,13 @@ pub(super) fn request(raw: Bytes, max_fields: usize) -> Result<RequestHead, Fram
     let method = Part::new(start, start + method);
     let target = Part::new(method.range().end + 1, method.range().end + 1 + target);
     let version = version_of(version);
-    host(&raw, &framing, version)?;
-    let length = match length(&raw, &fields, &framing, version)? {
+    let host = target::host(&raw, &framing, version)?;
+    let part = |part: Part| raw.get(part.range()).unwrap_or_default();
+    target::check(part(method), part(target), host)?;
+    let length = match length(&raw, &framing, version)? {
         Announced::Nothing => BodyLength::None,
         Announced::Exact(length) => BodyLength::Exact(length),
         Announced::Chunked => BodyLength::Chunked,
-        Announced::NotChunked => return Err(FramingError::Length("the last transfer coding is not chunked")),
     };
     let head = RequestHead { head: RawHead { raw, fields, says }, method, target, version, length };
     if head.method() == "CONNECT" && !matches!(length, BodyLength::None | BodyLength::Exact(0)) {
@@ -180,12 +183,15 @@ fn answer_in(raw: &[u8], max_fields: usize, method: &str) -> Result<(AnswerFrame
         return Err(FramingError::Malformed("the status code is below 100"));
     }
     let version = version_of(version);
-    let announced = length(raw, &fields, &framing, version)?;
+    let announced = length(raw, &framing, version)?;
+    if matches!(status, 100 | 102..=199) && !matches!(announced, Announced::Nothing) {
+        return Err(FramingError::Length("an interim answer has no body"));
+    }
     let bodiless =
         method == "HEAD" || matches!(status, 100..=199 | 204 | 304) || (method == "CONNECT" && status / 100 == 2);
     let length = match announced {
         _ if bodiless => BodyLength::None,
-        Announced::Nothing | Announced::NotChunked => BodyLength::UntilClose,
+        Announced::Nothing => BodyLength::UntilClose,
         Announced::Exact(length) => BodyLength::Exact(length),
         Announced::Chunked => BodyLength::Chunked,
     };
@@ -224,25 +230,8 @@ fn empty_lines(raw: &[u8]) -> usize {
     raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
 }
 
-/// RFC 9112, 3.2: exactly one valid `Host` on 1.1, at most one on 1.0.
-fn host(raw: &[u8], framing: &Framing, version: Version) -> Result<(), FramingError> {
-    match framing.host.first {
-        _ if framing.host.times > 1 => Err(FramingError::Malformed("there is more than one Host")),
-        None if version == Version::Http11 => Err(FramingError::Malformed("there is no Host")),
-        Some(host) if !value(raw, &host).iter().all(|byte| is_host_byte(*byte)) => {
-            Err(FramingError::Malformed("the Host is not a host and port"))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn value<'a>(raw: &'a [u8], field: &Field) -> &'a [u8] {
     raw.get(field.value_range()).unwrap_or_default()
-}
-
-/// RFC 3986, 3.2.2 and 3.2.3: the bytes of `uri-host [ ":" port ]`.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
 }
 
 /// What a head says about its body's length.
@@ -250,28 +239,27 @@ enum Announced {
     Nothing,
     Exact(u64),
     Chunked,
-    /// Transfer codings of which chunked isn't the last.
-    NotChunked,
 }
 
 /// RFC 9112, 6.1 to 6.3.
-fn length(raw: &[u8], fields: &[Field], framing: &Framing, version: Version) -> Result<Announced, FramingError> {
-    let first = framing.content_length.first;
-    if framing.transfer_encoding.times > 0 {
-        if first.is_some() {
-            return Err(FramingError::Length("there are both Transfer-Encoding and Content-Length"));
-        }
-        if version == Version::Http10 {
-            return Err(FramingError::Length("there is Transfer-Encoding on HTTP/1.0"));
-        }
-        return transfer_codings(raw, fields);
+fn length(raw: &[u8], framing: &Framing, version: Version) -> Result<Announced, FramingError> {
+    if framing.blurred {
+        return Err(FramingError::Length("a field that tells the length is misspelt, or named by Connection"));
     }
-    match first {
-        None => Ok(Announced::Nothing),
-        Some(_) if framing.content_length.times > 1 => {
+    match (framing.transfer_encoding.first, framing.content_length.first) {
+        (None, None) => Ok(Announced::Nothing),
+        (Some(_), Some(_)) => Err(FramingError::Length("there are both Transfer-Encoding and Content-Length")),
+        (Some(_), None) if version == Version::Http10 => {
+            Err(FramingError::Length("there is Transfer-Encoding on HTTP/1.0"))
+        }
+        (Some(_), None) if framing.transfer_encoding.times > 1 => {
+            Err(FramingError::Length("there is more than one Transfer-Encoding"))
+        }
+        (Some(field), None) => transfer_coding(raw, &field),
+        (None, Some(_)) if framing.content_length.times > 1 => {
             Err(FramingError::Length("there is more than one Content-Length"))
         }
-        Some(field) => content_length(raw, &field),
+        (None, Some(field)) => content_length(raw, &field),
     }
 }
 
@@ -283,30 +271,20 @@ fn content_length(raw: &[u8], field: &Field) -> Result<Announced, FramingError> 
         return Err(FramingError::Length("the Content-Length is not a number"));
     }
     let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-    length.map(Announced::Exact).ok_or(FramingError::Length("the Content-Length is too large"))
+    length
+        .filter(|length| *length <= MAX_LENGTH)
+        .map(Announced::Exact)
+        .ok_or(FramingError::Length("the Content-Length is too large"))
 }
 
-/// RFC 9112, 6.1 and 7: known codings without parameters; chunked once, and last.
-fn transfer_codings(raw: &[u8], fields: &[Field]) -> Result<Announced, FramingError> {
-    const OTHERS: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
-    let mut chunked = false;
-    let named = |field: &&Field| {
-        raw.get(field.name.range()).is_some_and(|name| name.eq_ignore_ascii_case(b"transfer-encoding"))
-    };
-    for field in fields.iter().filter(named) {
-        no_tabs(raw, field)?;
-        for coding in tokens(value(raw, field)) {
-            if chunked {
-                return Err(FramingError::Length("chunked is not the last transfer coding, or there twice"));
-            }
-            if coding.eq_ignore_ascii_case(b"chunked") {
-                chunked = true;
-            } else if !OTHERS.iter().any(|other| coding.eq_ignore_ascii_case(other)) {
-                return Err(FramingError::Length("there is an unknown transfer coding"));
-            }
-        }
+/// RFC 9112, 6.1 and 7: chunked and nothing else. Other codings before it are allowed, but some readers compare the whole
+/// value, and some only look for chunked in it; and nobody sends them.
+fn transfer_coding(raw: &[u8], field: &Field) -> Result<Announced, FramingError> {
+    no_tabs(raw, field)?;
+    match value(raw, field).eq_ignore_ascii_case(b"chunked") {
+        true => Ok(Announced::Chunked),
+        false => Err(FramingError::Length("the transfer coding is not chunked alone")),
     }
-    Ok(if chunked { Announced::Chunked } else { Announced::NotChunked })
 }
 
 /// A tab around a length is white space to the grammar and part of the value to some servers.
@@ -317,6 +295,8 @@ fn no_tabs(raw: &[u8], field: &Field) -> Result<(), FramingError> {
     }
     Ok(())
 }
+
+mod target;
 
 #[cfg(test)]
 mod cases;

@@ -262,7 +262,7 @@ fn a_request_without_scope_is_not_touched() {
         ("10.9.9.9:1", "/a"),
         (BERLIN, "*"),
     ] {
-        let head = head("GET", target, None);
+        let head = head(if target == "*" { "OPTIONS" } else { "GET" }, target, None);
         let asked = Asked { head: &head, orig: orig(to), session: None, workflow: None };
         assert_eq!(decide(&asked, &fixture.world()), Decision::Unscoped, "{to} {target}");
     }

@@ -21,6 +21,10 @@ impl Connection {
         let mut end = HeadEnd::default();
         let idle = self.config.timeouts.idle;
         let since = Instant::now();
+        if self.link.up().is_some_and(|service| !service.pending.is_empty()) {
+            // What came behind the last answer is not the answer to a request that the service doesn't have yet.
+            self.unasked().await?;
+        }
         loop {
             if !self.client.pending.is_empty() {
                 match end.find(&self.client.pending, self.bounds.head_bytes) {

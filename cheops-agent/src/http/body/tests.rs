@@ -109,6 +109,7 @@ fn extensions_and_trailers_have_limits() {
 #[test]
 fn the_largest_size_is_followed() {
     let mut body = Body::new(BodyLength::Chunked);
-    assert_eq!(body.scan(b"FFFFFFFFFFFFFFFF\r\nabc"), Ok(21));
+    assert_eq!(body.scan(b"7fffFFFFFFFFFFFF\r\nabc"), Ok(21));
     assert!(!body.is_done());
+    assert!(Body::new(BodyLength::Chunked).scan(b"8000000000000000\r\n").is_err());
 }

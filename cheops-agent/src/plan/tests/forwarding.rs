@@ -24,19 +24,20 @@ fn prefixes_are_swapped_in_the_target_alone() {
         ("/v2", "", "/a/b", "/a/b/v2"),
         ("/", "", "/a", "/a/"),
         ("/image/v2", "/image", "/image", "/image/v2"),
-        ("http://h:1/image/v2", "/image", "/img", "http://h:1/img/v2"),
-        ("http://h:1", "", "/img", "http://h:1/img"),
+        ("http://a:80/image/v2", "/image", "/img", "http://a:80/img/v2"),
+        ("http://a", "", "/img", "http://a/img"),
         ("*", "", "/img", "*"),
     ] {
-        let request = head("GET", target, None);
+        let method = if target == "*" { "OPTIONS" } else { "GET" };
+        let request = head(method, target, None);
         let out = forward::request(&request, &sample(from, false), &to(there));
-        assert_eq!(out, format!("GET {expected} HTTP/1.1\r\nHost: a\r\n\r\n"), "{target}");
+        assert_eq!(out, format!("{method} {expected} HTTP/1.1\r\nHost: a\r\n\r\n"), "{target}");
     }
 }
 
 #[test]
 fn the_host_is_the_clients_unless_the_service_wants_its_own() {
-    let request = head("GET", "http://h:1/image/v2", None);
+    let request = head("GET", "http://a/image/v2", None);
     let out = forward::request(&request, &sample("/image", true), &to("/img"));
     assert_eq!(out, "GET http://10.0.1.1:9292/img/v2 HTTP/1.1\r\nHost: 10.0.1.1:9292\r\n\r\n");
     let request = head("GET", "/image/v2", None);

@@ -105,7 +105,7 @@ fn without() -> Vec<Case> {
         then_another("304 that says chunked", GET, "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"),
         until_close("a body until the close", GET, "HTTP/1.1 200 OK\r\n\r\nuntil close"),
         until_close("an empty body until the close", GET, "HTTP/1.1 200 OK\r\n\r\n"),
-        until_close("gzip until the close", GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n\x1f..."),
+        until_close("gzip until the close", GET, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f..."),
         until_close(
             "a body until the close that looks like another answer",
             GET,
