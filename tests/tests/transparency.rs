@@ -1,5 +1,7 @@
 //! What is well-formed, or isn't HTTP at all, looks to both ends as if there were no agent.
 
+#[path = "transparency/addresses.rs"]
+mod addresses;
 #[path = "transparency/cases.rs"]
 mod cases;
 #[path = "transparency/exact.rs"]
