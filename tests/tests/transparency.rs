@@ -6,3 +6,5 @@ mod addresses;
 mod cases;
 #[path = "transparency/exact.rs"]
 mod exact;
+#[path = "transparency/noticed.rs"]
+mod noticed;

@@ -178,6 +178,17 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// The TCP sockets at the service's host, as `ss` prints them.
+    ///
+    /// # Errors
+    /// When `ss` can't be run.
+    pub fn table(&self) -> anyhow::Result<String> {
+        let output = self.federation.host("Berlin").run("ss", &["--tcp", "--numeric", "--all"])?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
 impl Way for Lab {
     fn open(&self) -> anyhow::Result<(TcpStream, TcpStream)> {
         let listener = lock(&self.service);

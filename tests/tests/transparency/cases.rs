@@ -65,8 +65,8 @@ fn twice(steps: &[Step]) -> Vec<Step> {
     [steps, steps].concat()
 }
 
-const GET: &str = "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+pub const GET: &str = "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n";
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 const PUT: &str = "PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n";
 const EXPECTS: &str = "PUT /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
