@@ -8,3 +8,5 @@ mod cases;
 mod exact;
 #[path = "transparency/noticed.rs"]
 mod noticed;
+#[path = "transparency/real.rs"]
+mod real;

@@ -30,6 +30,7 @@ const TEST: &[Package] = &[
     package("systemd", "units are verified, and run under a real systemd"),
     package("openssl", "TLS bytes that must pass through untouched"),
     package("python3", "an ordinary HTTP client and server in another language"),
+    package("python3-websockets", "a WebSocket service that shares nothing with the client"),
 ];
 
 const DEMO: &[Package] = &[
