@@ -41,6 +41,7 @@ mod curl;
 pub mod door;
 mod federation;
 mod host;
+pub mod load;
 mod relay;
 pub mod script;
 mod service;
