@@ -5,6 +5,7 @@
 
 pub mod admission;
 mod alarm;
+pub mod closing;
 pub mod connection;
 pub mod door;
 pub mod exchange;

@@ -7,6 +7,8 @@ mod booted;
 mod configuration;
 #[path = "systemd/installed.rs"]
 mod installed;
+#[path = "systemd/restarted.rs"]
+mod restarted;
 #[path = "systemd/units.rs"]
 mod units;
 

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use kept::Kept;
 
+use super::closing::Closing;
 use super::wire::Wire;
 use crate::config::{Limits, Timeouts};
 use crate::http::body::Around;
@@ -37,11 +38,13 @@ pub struct Answering<'a> {
     pub judge: Option<&'a mut (dyn FnMut(&AnswerHead) -> Judged + Send)>,
     /// From the last byte sent to the answer's first byte; `None` waits without limit.
     pub begin_within: Option<Duration>,
+    /// Once it has begun, the final answer says that the connection ends.
+    pub closing: Option<&'a Closing>,
 }
 
 impl Answering<'_> {
     /// Every answer goes to the client as it is, whenever it comes.
-    pub const AS_IT_IS: Answering<'static> = Answering { judge: None, begin_within: None };
+    pub const AS_IT_IS: Answering<'static> = Answering { judge: None, begin_within: None, closing: None };
 }
 
 /// What becomes of a final answer.
@@ -104,6 +107,8 @@ pub enum Next {
     Request,
     /// Nothing: one end said so, or the messages' ends aren't known any more.
     End,
+    /// Nothing: the agent said so to the client.
+    Closing,
     /// Both ends have left HTTP (101, or 2xx to CONNECT): what is pending and what comes is passed on.
     Tunnel,
 }

@@ -114,7 +114,7 @@ where
     let begin_within = (!turn.to.own).then_some(config.timeouts.exchange);
     let sending =
         Sending { request: scoped.request, head: plan::forward::request(scoped.request, scoped.plan, turn.to), kept };
-    let answering = Answering { judge: Some(&mut judge), begin_within };
+    let answering = Answering { judge: Some(&mut judge), begin_within, closing: Some(&shared.closing) };
     let bounds = Bounds::new(&config.limits, &config.timeouts);
     match exchange(client, &mut far, sending, answering, bounds).await {
         Ok(finished) => Ok(follow(shared, client, &mut far, scoped, finished).await),

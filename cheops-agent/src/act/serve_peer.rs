@@ -44,7 +44,7 @@ impl Serve for ServePeer {
         }
         tell(&self.0, &envelope, &seen, ended, began);
         if let Some((key, stream)) = spare {
-            self.0.parked.keep(key, stream, &self.0.drain).await;
+            self.0.parked.keep(key, stream, self.0.closing.begun()).await;
         }
     }
 
@@ -234,7 +234,7 @@ async fn send(
 ) -> Result<Finished, ExchangeError> {
     let config = way.shared.config.load_full();
     let sending = Sending { request, head: request.raw().clone(), kept: None };
-    let answering = Answering { judge: None, begin_within: way.onward.deadline };
+    let answering = Answering { judge: None, begin_within: way.onward.deadline, closing: None };
     exchange(client, far, sending, answering, Bounds::new(&config.limits, &config.timeouts)).await
 }
 

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
+use super::closing::Closing;
 use super::parked::Parked;
 use crate::accept::Origins;
 use crate::config::Config;
@@ -39,7 +40,9 @@ pub struct Shared {
     pub own: ArcSwap<Vec<SocketAddr>>,
     /// `SO_MARK` of the agent's own connections; `None` where the kernel programs don't run.
     pub mark: Option<u32>,
-    /// Once cancelled, no connection is accepted, and an idle one ends at its next request boundary.
+    /// Once begun, a connection ends at its next answer.
+    pub closing: Closing,
+    /// Once cancelled, an idle connection ends at its next request boundary.
     pub drain: CancellationToken,
     pub pace: Pace,
 }
@@ -67,6 +70,7 @@ impl Shared {
             parked: Parked::default(),
             own: ArcSwap::default(),
             mark: None,
+            closing: Closing::default(),
             drain: CancellationToken::new(),
             pace: Pace::default(),
         }

@@ -1,7 +1,16 @@
 //! The stop: the reverse of the start.
+//!
+//! In the foreground the guarded endpoints are let go first, and what is open is finished. Under systemd the kernel
+//! programs and the listeners outlive this process, and most stops are restarts: the agent goes on accepting while what
+//! is open ends, each connection with its next answer; then it holds the lease, lets new connections wait in the
+//! listeners for the next agent, finishes the few that came in the meantime, and ends at once.
 
 use std::time::{Duration, Instant};
 
+use tokio::time::{timeout, timeout_at};
+
+use super::capture::Capture;
+use super::doors::Came;
 use super::start::Started;
 use super::{Signals, notify};
 use crate::observe::Limit;
@@ -9,45 +18,95 @@ use crate::observe::Limit;
 /// What may still take until the process ends after everything was told to.
 pub const LAST: Duration = Duration::from_millis(500);
 
-/// Stops taking connections, lets exchanges end in time, and ends. A second signal means now.
+/// How long new connections may wait in the listeners for what came in before them; then they are let in again.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the kernel programs go on taking connections without an agent: far longer than a start takes.
+const HELD: Duration = Duration::from_secs(5);
+
+/// Ends, after what is open had its time. A second signal means now.
 pub async fn stop(mut started: Started, mut signals: Signals) {
     let agent = started.agent.clone();
     let drain = agent.config().timeouts.drain;
     let deadline = Instant::now() + drain;
     tracing::info!(connections = agent.observer.connections_open(), "stops");
-    notify::stopping(drain + LAST);
+    notify::stopping(drain + 2 * LAST);
     agent.life.drain(deadline);
+    agent.shared.closing.begin();
+    let finished = tokio::select! {
+        finished = finish(&mut started, deadline) => finished,
+        () = signals.stop() => {
+            tracing::warn!("told again: the rest is cut");
+            true
+        }
+    };
+    if !finished {
+        agent.observer.limit(Limit::Drain);
+        tracing::warn!(left = agent.observer.connections_open(), "timeouts.drain is over; the rest is cut");
+    }
+    end(started).await;
+}
+
+/// Whether everything that was open ended by itself.
+async fn finish(started: &mut Started, deadline: Instant) -> bool {
+    if notify::is_there() && matches!(started.capture, Capture::Ebpf(_)) {
+        return restart(started, deadline).await;
+    }
     {
-        let mut known = agent.known();
+        let mut known = started.agent.known();
         known.guarded.clear();
         if let Err(error) = started.capture.guard(&[]) {
             tracing::warn!(%error, "can't let the guarded endpoints go; they go with the process");
         }
     }
-    agent.shared.drain.cancel();
+    started.agent.shared.drain.cancel();
     let came = started.doors.close().await;
     started.doors.leave();
+    ended(came, deadline).await
+}
 
-    let exchanges = async {
-        if let Some(mut came) = came {
-            came.ended().await;
+/// Between two agents: nothing that connects meanwhile is lost or passes by.
+async fn restart(started: &mut Started, deadline: Instant) -> bool {
+    let mut before = started.doors.close().await;
+    let mut finished = true;
+    loop {
+        // Whoever comes now finds an agent, while those that were there end.
+        started.doors.open();
+        finished &= ended(before.take(), deadline).await;
+        before = started.doors.close().await;
+        if let Some(came) = &mut before
+            && Instant::now() < deadline
+            && timeout(PATIENCE, came.ended()).await.is_err()
+        {
+            continue;
         }
-    };
-    tokio::select! {
-        () = exchanges => tracing::info!("every exchange has ended"),
-        () = tokio::time::sleep_until(deadline.into()) => {
-            agent.observer.limit(Limit::Drain);
-            tracing::warn!(left = agent.observer.connections_open(), "timeouts.drain is over; the rest is cut");
-        }
-        () = signals.stop() => tracing::warn!("told again: the rest is cut"),
+        break;
     }
+    started.agent.shared.drain.cancel();
+    finished &= ended(before, Instant::now() + LAST).await;
+    if let Capture::Ebpf(interceptor) = &started.capture
+        && let Err(error) = interceptor.hold(HELD)
+    {
+        tracing::error!(%error, "the lease can't be held; the restart will be noticed");
+    }
+    finished
+}
+
+async fn ended(came: Option<Came>, deadline: Instant) -> bool {
+    let Some(mut came) = came else { return true };
+    timeout_at(deadline.into(), came.ended()).await.is_ok()
+}
+
+/// Lets everything go.
+async fn end(mut started: Started) {
+    let agent = &started.agent;
     if let Some(peers) = &started.peers {
         // What is still open is cut; nothing is waited for.
-        drop(tokio::time::timeout(LAST, peers.shown.client.close()).await);
+        drop(timeout(LAST, peers.shown.client.close()).await);
     }
     started.background.shutdown().await;
     agent.stop.cancel();
-    drop(tokio::time::timeout(LAST, async { while started.admin.join_next().await.is_some() {} }).await);
+    drop(timeout(LAST, async { while started.admin.join_next().await.is_some() {} }).await);
     remove_socket(&agent.config().admin.socket);
 }
 

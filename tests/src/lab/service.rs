@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 
+use listener::Listen;
 pub use listener::TcpService;
 use request::Reader;
 
@@ -101,16 +102,21 @@ struct Scripts {
 impl Service {
     /// Serves at these addresses of the host.
     pub fn start(host: &Host, name: &str, at: &[SocketAddr]) -> anyhow::Result<Self> {
+        let (site, host) = (host.site().to_owned(), host.clone());
+        Self::open(&site, name, at, Arc::new(move |at| host.listen(at)))
+    }
+
+    pub(super) fn open(site: &str, name: &str, at: &[SocketAddr], listen: Arc<Listen>) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
             name: name.to_owned(),
-            site: host.site().to_owned(),
+            site: site.to_owned(),
             recorded: Mutex::default(),
             connections: AtomicUsize::new(0),
             scripts: Mutex::default(),
         });
         let listeners = at.iter().map(|address| {
-            let shared = Arc::clone(&shared);
-            TcpService::start(host, *address, move |stream, peer| _ = shared.serve(&stream, peer))
+            let (shared, listen) = (Arc::clone(&shared), Arc::clone(&listen));
+            TcpService::open(listen, *address, move |stream, peer| _ = shared.serve(&stream, peer))
         });
         let listeners = listeners.collect::<anyhow::Result<_>>()?;
         Ok(Self { shared, listeners })

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
 use super::door::Door;
-use super::{CONNECT, Client, cleaning, eventually, program};
+use super::{CONNECT, Client, Service, cleaning, eventually, program};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -76,7 +77,7 @@ impl Boot {
 pub struct System {
     boot: Child,
     init: String,
-    door: Option<Door>,
+    door: Option<Arc<Door>>,
     cgroup: PathBuf,
     directory: TempDir,
 }
@@ -127,7 +128,8 @@ impl System {
             bail!("systemd doesn't come up: {}", system.log());
         }
         system.init = booted().context("it is gone again")?;
-        system.door = Some(Door::open(&mut system.user_command(&program("cheops-lab-door")?.display().to_string()))?);
+        let door = Door::open(&mut system.user_command(&program("cheops-lab-door")?.display().to_string()))?;
+        system.door = Some(Arc::new(door));
         Ok(system)
     }
 
@@ -195,6 +197,41 @@ impl System {
     /// As connect(2).
     pub fn connect_stream(&self, to: SocketAddr, within: Duration) -> std::io::Result<TcpStream> {
         self.door.as_ref().ok_or_else(|| std::io::Error::other("the system has no door"))?.connect(None, to, within)
+    }
+
+    /// A recording service at these addresses of the system, whose site calls itself `Berlin`.
+    ///
+    /// # Errors
+    /// When it can't listen there.
+    pub fn serve(&self, name: &str, at: &[SocketAddr]) -> anyhow::Result<Service> {
+        let door = self.door.clone().context("the system has no door")?;
+        let listen = move |at| door.listen(at).with_context(|| format!("can't listen at {at} of the system"));
+        Service::open("Berlin", name, at, Arc::new(listen))
+    }
+
+    /// What the kernel programs counted since they were first loaded, by hook and by what they did.
+    ///
+    /// # Errors
+    /// When no agent answers.
+    pub fn counter(&self, hook: &str, what: &str) -> anyhow::Result<u64> {
+        let metrics = self.user(&["curl", "-s", "--unix-socket", "/run/cheops/admin.sock", "http://agent/metrics"])?;
+        let label = |name: &str, value: &str| format!("{name}=\"{value}\"");
+        let line = metrics.lines().find(|line| {
+            line.starts_with("cheops_kernel_total")
+                && line.contains(&label("hook", hook))
+                && line.contains(&label("reason", what))
+        });
+        let line = line.with_context(|| format!("there is no counter {hook} {what}: {metrics}"))?;
+        Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)
+    }
+
+    /// How many programs are attached: those that systemd keeps and those of the agent, each once; 8 are one set.
+    ///
+    /// # Errors
+    /// When systemd doesn't tell.
+    pub fn attached(&self) -> anyhow::Result<usize> {
+        let ids = "cat /proc/1/fdinfo/* /proc/[0-9]*/fdinfo/* 2>/dev/null | grep '^link_id:' | sort -u | wc -l";
+        Ok(self.script(ids)?.trim().parse()?)
     }
 
     /// What the agent's unit has as this property, such as `MainPID` or `NRestarts`.

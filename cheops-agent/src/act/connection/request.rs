@@ -97,7 +97,11 @@ impl Connection {
             }
         };
         let sending = Sending { request: head, head: sent, kept: None };
-        match exchange(&mut self.client, service, sending, answering, self.bounds).await {
+        // The judge's own lifetime is longer than this exchange's.
+        let judge = answering.judge.map(|judge| judge as _);
+        let answering = Answering { judge, closing: Some(&self.shared.closing), ..answering };
+        let ended = exchange(&mut self.client, service, sending, answering, self.bounds).await;
+        match ended {
             Ok(finished) => {
                 if self.client.pending.len() >= self.bounds.pipelined {
                     self.shared.observer.limit(Limit::PipelinedBytes);
@@ -114,6 +118,7 @@ impl Connection {
         match finished.next {
             Next::Request => Ok(()),
             Next::End => Err(Close::Finish),
+            Next::Closing => Err(Close::Fin),
             Next::Tunnel => {
                 let connect = head.method() == "CONNECT";
                 Err(self.tunnel(if connect { Passthrough::Connect } else { Passthrough::Upgrade }).await)
@@ -164,7 +169,7 @@ impl Connection {
                 prefix: plan.prefix.clone(),
             };
             let mut judge = |answer: &AnswerHead| Judged::Instead(forward::marked(answer, plan, &here, &id, &[]));
-            let answering = Answering { judge: Some(&mut judge), begin_within: None };
+            let answering = Answering { judge: Some(&mut judge), ..Answering::AS_IT_IS };
             return self.over_link(head, cut, answering, log.tried(std::slice::from_ref(&plan.addressed))).await;
         }
         let (client, connection) = (self.taken.client, self.number);
@@ -198,7 +203,7 @@ impl Connection {
         body_taken: bool,
         log: Log<'_>,
     ) -> Result<(), Close> {
-        let manner = Manner::of(head, body_taken);
+        let manner = Manner::of(head, body_taken && !self.shared.closing.is_set());
         let sent = self.client.send(reply::problem(problem, log.id(), manner)).await;
         log.refused(self, problem);
         match sent {

@@ -243,6 +243,29 @@ async fn draining_ends_idle_connections_at_once_and_busy_ones_after_their_answer
 }
 
 #[tokio::test]
+async fn closing_ends_a_connection_with_its_answer_and_no_sooner() {
+    const CLOSED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+    let world = World::new(|_, _| {}).await;
+    let (mut idle, _served) = world.client().await;
+    let mut its_service = world.accept().await;
+    let (mut busy, _served) = world.client().await;
+    let mut service = world.accept().await;
+    busy.write_all(GET).await.expect("open");
+    exactly(&mut service, GET).await;
+    world.shared.closing.begin();
+    service.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.expect("open");
+    assert_eq!(all(&mut busy).await, CLOSED);
+    // What waits for its next request still has it answered, and the second of two that were sent together too.
+    idle.write_all(GET).await.expect("open");
+    idle.write_all(GET).await.expect("open");
+    exactly(&mut its_service, GET).await;
+    its_service.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.expect("open");
+    exactly(&mut its_service, GET).await;
+    its_service.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.expect("open");
+    assert_eq!(all(&mut idle).await, format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n{CLOSED}"));
+}
+
+#[tokio::test]
 async fn the_agents_own_address_is_answered_508() {
     let world = World::new(|_, _| {}).await;
     let own: SocketAddr = world.service.local_addr().expect("bound");

@@ -61,6 +61,8 @@ struct Down {
     /// The final answer's; 0 before it came.
     status: u16,
     persists: bool,
+    /// The client was told that the connection ends.
+    closing: bool,
     begun: bool,
     interim: bool,
     bytes: u64,
@@ -99,6 +101,7 @@ where
             state: DownState::Head,
             status: 0,
             persists: true,
+            closing: false,
             begun: false,
             interim: false,
             bytes: 0,
@@ -140,6 +143,7 @@ where
             (true, _) => Next::Tunnel,
             (false, UpState::Going) => return None,
             (false, UpState::Broken) => Next::End,
+            (false, UpState::Done) if self.down.closing => Next::Closing,
             (false, UpState::Done) if self.persists() => Next::Request,
             (false, UpState::Done) => Next::End,
         };

@@ -271,7 +271,7 @@ async fn time_limits_are_kept_and_told_apart() {
     assert!(matches!(error, ExchangeError { side: Side::Service, cause: Cause::Timeout(..), .. }), "{error}");
 
     let (mut three, _client, _service) = scene(GET);
-    let answering = Answering { judge: None, begin_within: Some(Duration::from_millis(50)) };
+    let answering = Answering { judge: None, begin_within: Some(Duration::from_millis(50)), closing: None };
     let error = three.run_with(None, answering).await.expect_err("no answer");
     assert!(matches!(error, ExchangeError { side: Side::Service, reached: Reached::Sent, .. }), "{error}");
 
@@ -295,7 +295,7 @@ async fn a_declined_answer_leaves_the_request_for_another_service() {
         read(&mut service, POST.len() + 5).await;
         service.write_all(b"HTTP/1.1 503 Full\r\nContent-Length: 0\r\n\r\n").await.expect("room");
     };
-    let answering = Answering { judge: Some(&mut judge), begin_within: None };
+    let answering = Answering { judge: Some(&mut judge), ..Answering::AS_IT_IS };
     let (error, ()) = tokio::join!(scene.run_with(Some(&mut kept), answering), far);
     assert!(matches!(error.expect_err("declined").cause, Cause::Declined(503)));
 
@@ -330,7 +330,7 @@ async fn a_judge_may_replace_the_head() {
         bytes.extend_from_slice(b"X-Cheops-Site: Paris\r\n\r\n");
         Judged::Instead(bytes.freeze())
     };
-    let answering = Answering { judge: Some(&mut judge), begin_within: None };
+    let answering = Answering { judge: Some(&mut judge), ..Answering::AS_IT_IS };
     let far = async {
         service.write_all(OK.as_bytes()).await.expect("room");
         let expected = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Cheops-Site: Paris\r\n\r\nhi";

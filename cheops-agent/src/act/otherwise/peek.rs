@@ -44,7 +44,7 @@ where
     let mut played = Wire::with_pending(Played(&mut far.stream), whole);
     let mut judge = |head: &AnswerHead| Judged::Instead(marked(head, scoped.plan, turn.to, scoped.id, turn.tried));
     let sending = Sending { request: scoped.request, head: scoped.request.raw().clone(), kept: None };
-    let answering = Answering { judge: Some(&mut judge), begin_within: None };
+    let answering = Answering { judge: Some(&mut judge), begin_within: None, closing: Some(&shared.closing) };
     let bounds = Bounds::new(&config.limits, &config.timeouts);
     let ended = Box::pin(exchange(client, &mut played, sending, answering, bounds)).await;
     Some(match ended {

@@ -10,12 +10,15 @@ use socket2::SockRef;
 
 use crate::lab::{Host, lock};
 
+/// Opens a listener where the service is.
+pub(in crate::lab) type Listen = dyn Fn(SocketAddr) -> anyhow::Result<TcpListener> + Send + Sync;
+
 type Handler = dyn Fn(TcpStream, SocketAddr) + Send + Sync;
 
 /// Any service over TCP: `handler` is called on a thread for each connection, with the peer's address. For services
 /// that aren't HTTP, speak first, or misbehave. Stopped when dropped.
 pub struct TcpService {
-    host: Host,
+    listen: Arc<Listen>,
     address: SocketAddr,
     handler: Arc<Handler>,
     running: Option<(TcpListener, JoinHandle<()>)>,
@@ -30,8 +33,17 @@ impl TcpService {
         at: SocketAddr,
         handler: impl Fn(TcpStream, SocketAddr) + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
+        let host = host.clone();
+        Self::open(Arc::new(move |at| host.listen(at)), at, handler)
+    }
+
+    pub(in crate::lab) fn open(
+        listen: Arc<Listen>,
+        at: SocketAddr,
+        handler: impl Fn(TcpStream, SocketAddr) + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
         let mut service = Self {
-            host: host.clone(),
+            listen,
             address: at,
             handler: Arc::new(handler),
             running: None,
@@ -52,7 +64,7 @@ impl TcpService {
         if self.running.is_some() {
             return Ok(());
         }
-        let listener = self.host.listen(self.address)?;
+        let listener = (self.listen)(self.address)?;
         self.address = listener.local_addr()?;
         let (accepting, handler, open) = (listener.try_clone()?, Arc::clone(&self.handler), Arc::clone(&self.open));
         let count = Arc::clone(&self.accepted);

@@ -6,7 +6,8 @@ use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::{DownState, Relay};
+use super::{DownState, Relay, UpState};
+use crate::act::closing::{self, Closing};
 use crate::act::exchange::{Cause, Judged, Side};
 use crate::act::wire::LARGE;
 use crate::http::framing::HeadEnd;
@@ -68,7 +69,8 @@ where
             self.down.end = HeadEnd::default();
             self.down.partial = None;
             self.down.owing = None;
-            of_head = if self.answering.judge.is_none() { self.pass_head(end)? } else { self.judge_head(end)? };
+            let as_it_is = self.answering.judge.is_none() && !self.is_closing();
+            of_head = if as_it_is { self.pass_head(end)? } else { self.judge_head(end)? };
         }
         let mut of_body = 0;
         if self.down.state == DownState::Body {
@@ -100,7 +102,22 @@ where
             }
             Some(Judged::Decline(bytes)) => bytes,
         };
+        self.tell_closing();
         Ok(0)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.answering.closing.is_some_and(Closing::is_set)
+    }
+
+    /// Says in the final answer's head that the connection ends, unless it leaves HTTP or the client's next request is
+    /// here already, which would be lost.
+    fn tell_closing(&mut self) {
+        let pipelined = self.up.state == UpState::Done && !self.client.pending.is_empty();
+        if self.is_closing() && self.down.state == DownState::Body && !pipelined && !self.left_http() {
+            self.down.head = closing::closed(&self.down.head);
+            self.down.closing = true;
+        }
     }
 
     fn take_frame(&mut self, frame: AnswerFrame) -> Result<(), Cause> {
