@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use fuzz::TARGETS;
 
 #[path = "../fuzz/src/lib.rs"]
+#[expect(dead_code, reason = "other suites use the rest of it")]
 mod fuzz;
 
 fn corpus() -> PathBuf {
@@ -51,4 +52,4 @@ macro_rules! targets {
     };
 }
 
-targets!(carriers, envelope, framing, head, profile, scope);
+targets!(answer, body, carriers, envelope, framing, head, peer, profile, scope);

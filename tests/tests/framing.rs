@@ -2,6 +2,15 @@
 
 #[path = "../../cheops-agent/src/http/framing/cases.rs"]
 mod framing;
+#[path = "../fuzz/src/lib.rs"]
+#[expect(dead_code, reason = "other suites use the rest of it")]
+mod fuzz;
+#[path = "framing/io.rs"]
+mod io;
+#[path = "framing/same.rs"]
+mod same;
+#[path = "framing/servers.rs"]
+mod servers;
 
 use cheops_agent::http::{Sniffed, sniff};
 use cheops_tests::lab::script::{Ended, Got, Step, show};
@@ -195,4 +204,14 @@ fn messages_of_real_traffic_are_framed_strictly() -> anyhow::Result<()> {
     requests_in_pieces(&way)?;
     cut_messages(&way)?;
     what_follows(&way)
+}
+
+#[test]
+fn servers_frame_what_is_forwarded_as_the_agent_does() -> anyhow::Result<()> {
+    same::to_servers()
+}
+
+#[test]
+fn mutated_requests_are_framed_as_hyper_does_or_refused() -> anyhow::Result<()> {
+    same::mutated()
 }

@@ -4,6 +4,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::run;
 use crate::setup::{self, Need, fuzzer};
@@ -12,16 +14,22 @@ use crate::setup::{self, Need, fuzzer};
 const TRIPLE: &str =
     if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
 
-/// A target that cargo-fuzz has built.
-struct Fuzz<'a> {
-    name: &'a str,
-    program: PathBuf,
-}
+/// The program that has every target, and what chooses one.
+const PROGRAM: &str = "any";
+const CHOICE: &str = "CHEOPS_FUZZ_TARGET";
+/// Targets that run at once.
+const AT_ONCE: usize = 2;
+
+/// How long each target runs unless told otherwise, and in the suite `fuzz`.
+const SECONDS: u32 = 30;
 
 #[derive(Args)]
 pub struct Options {
-    /// How long each target runs.
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    /// How long each target runs, in minutes.
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    minutes: Option<u32>,
+    /// How long each target runs, in seconds.
+    #[arg(long, value_name = "N", default_value_t = SECONDS)]
     seconds: u32,
     /// Name the targets and run none.
     #[arg(long)]
@@ -41,21 +49,51 @@ pub fn run(options: &Options) -> Result<()> {
         bail!("no target \"{unknown}\"; there are: {}", all.join(", "));
     }
     let chosen = if options.targets.is_empty() { &all } else { &options.targets };
-    setup::ensure(&[Need::Build])?;
-    fuzzer::ensure()?;
-    let programs = build()?;
-    let mut failed = Vec::new();
-    for target in chosen {
-        println!("▸ {target} for {} s", options.seconds);
-        if !(Fuzz { name: target, program: programs.join(target) }).run(options.seconds)? {
-            failed.push(target.as_str());
-        }
-    }
+    let seconds = options.minutes.map_or(options.seconds, |minutes| minutes.saturating_mul(60));
+    let failed = run_all(chosen, seconds, |_, _| {})?;
     if !failed.is_empty() {
         bail!("found something: {}", failed.join(", "));
     }
     println!("nothing found by {}", chosen.join(", "));
     Ok(())
+}
+
+/// Every target for as long as the tests give it; the names of those that found something. `done` is told of each.
+pub fn suite(done: impl Fn(&str, bool) + Sync) -> Result<(usize, usize)> {
+    let all = targets()?;
+    let failed = run_all(&all, SECONDS, done)?;
+    Ok((all.len() - failed.len(), failed.len()))
+}
+
+/// Builds, and runs two targets at a time.
+fn run_all(chosen: &[String], seconds: u32, done: impl Fn(&str, bool) + Sync) -> Result<Vec<String>> {
+    setup::ensure(&[Need::Build])?;
+    fuzzer::ensure()?;
+    let program = build()?;
+    let (next, failed) = (Mutex::new(chosen.iter()), Mutex::new(Vec::new()));
+    let work = || -> Result<()> {
+        loop {
+            let Some(target) = lock(&next).next() else { return Ok(()) };
+            println!("  {target} for {seconds} s");
+            let well = fuzz(&program, target, seconds)?;
+            done(target, well);
+            if !well {
+                lock(&failed).push(target.clone());
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(worked) => worked,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })?;
+    Ok(failed.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The targets, by the folders of their seeds.
@@ -78,38 +116,40 @@ fn seeds() -> PathBuf {
     workspace().join("corpus")
 }
 
-/// Builds all targets; returns the folder that they are in.
+/// Builds the program.
 fn build() -> Result<PathBuf> {
     let sanitizer = if fuzzer::has_sanitizer() { "address" } else { "none" };
-    println!("▸ building the targets (the first time takes minutes); sanitizer: {sanitizer}");
+    println!("▸ building the targets (the first time takes one to five minutes); sanitizer: {sanitizer}");
     let target = run::root().join("target/fuzz");
     let mut build = fuzzer::cargo_fuzz();
     build.args(["build", "--fuzz-dir"]).arg(workspace());
     build.args(["--target", TRIPLE, "--sanitizer", sanitizer, "--target-dir"]).arg(&target);
     run::step("fuzz-build", &mut build)?;
-    Ok(target.join(TRIPLE).join("release"))
+    Ok(target.join(TRIPLE).join("release").join(PROGRAM))
 }
 
-impl Fuzz<'_> {
-    /// Whether nothing was found. What it learns stays in `target/fuzz-corpus`, and the next run begins there.
-    fn run(&self, seconds: u32) -> Result<bool> {
-        let grown = folder("target/fuzz-corpus", self.name)?;
-        let found = folder("target/fuzz-found", self.name)?;
-        let mut fuzz = run::command(&self.program);
-        fuzz.arg(&grown).arg(seeds().join(self.name));
-        fuzz.args([&format!("-max_total_time={seconds}"), "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]);
-        fuzz.arg(format!("-artifact_prefix={}/", found.display()));
-        let step = format!("fuzz-{}", self.name);
-        let Err(error) = run::step(&step, &mut fuzz) else { return Ok(true) };
-        println!("  {error:#}");
-        // What didn't hold stands far above the log's end, above libFuzzer's own report.
-        let log = fs::read_to_string(run::log(&step)).unwrap_or_default();
-        log.lines().skip_while(|line| !line.contains("panicked at")).take(4).for_each(|line| println!("  {line}"));
-        if let Some(reproducer) = newest(&found)? {
-            println!("  rerun it with: {} {}", self.program.display(), reproducer.display());
-        }
-        Ok(false)
+/// Whether nothing was found. What it learns stays in `target/fuzz-corpus`, and the next run begins there.
+fn fuzz(program: &Path, target: &str, seconds: u32) -> Result<bool> {
+    let grown = folder("target/fuzz-corpus", target)?;
+    let found = folder("target/fuzz-found", target)?;
+    let log = run::log(&format!("fuzz-{target}"));
+    let output = fs::File::create(&log).with_context(|| format!("can't write {}", log.display()))?;
+    let mut fuzz = run::command(program);
+    fuzz.env(CHOICE, target).arg(&grown).arg(seeds().join(target));
+    fuzz.args([&format!("-max_total_time={seconds}"), "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+    fuzz.arg(format!("-artifact_prefix={}/", found.display()));
+    fuzz.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    if fuzz.status().with_context(|| format!("can't start {}", program.display()))?.success() {
+        return Ok(true);
     }
+    println!("  {target} found something; its log is {}", log.display());
+    // What didn't hold stands far above the log's end, above libFuzzer's own report.
+    let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
+    text.lines().skip_while(|line| !line.contains("panicked at")).take(4).for_each(|line| println!("    {line}"));
+    if let Some(reproducer) = newest(&found)? {
+        println!("  rerun it with: {CHOICE}={target} {} {}", program.display(), reproducer.display());
+    }
+    Ok(false)
 }
 
 fn folder(kind: &str, target: &str) -> Result<PathBuf> {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::build;
+use crate::fuzz;
 use crate::lint;
 use crate::run;
 use crate::setup::{self, Need};
@@ -45,6 +46,9 @@ macro_rules! on_lab {
     };
 }
 
+/// The suite that is the fuzz targets themselves, which cargo-fuzz builds.
+const FUZZ: &str = "fuzz";
+
 const SUITES: &[Suite] = &[
     Suite { name: "rules", about: "formatting and the rules of the house", cargo: &[], threads: None },
     Suite { name: "unit", about: "each room by itself", cargo: &["--workspace", "--lib", "--bins"], threads: None },
@@ -57,6 +61,7 @@ const SUITES: &[Suite] = &[
         cargo: &["--package", "cheops-tests", "--test", "corpus"],
         threads: None,
     },
+    Suite { name: FUZZ, about: "the fuzz targets on made-up bytes, 30 s each", cargo: &[], threads: None },
     on_lab!("lab", "the lab itself: delays, loss, cuts, clean-up"),
     on_lab!("kernel", "what the kernel programs take, and what they leave alone"),
     on_lab!("transparency", "both ends get what the other sent, as if there were no agent"),
@@ -122,6 +127,9 @@ fn all_names() -> String {
 
 impl Suite {
     fn run(&self, filter: Option<&str>) -> Result<Counts> {
+        if self.name == FUZZ {
+            return fuzzed();
+        }
         if self.cargo.is_empty() {
             return rules();
         }
@@ -141,6 +149,13 @@ impl Suite {
         }
         Ok(counts)
     }
+}
+
+/// Each fuzz target as a test.
+fn fuzzed() -> Result<Counts> {
+    let done = |target: &str, well| println!("  test {target} ... {}", if well { "ok" } else { "FAILED" });
+    let (passed, failed) = fuzz::suite(done)?;
+    Ok(Counts { passed: passed as u64, failed: failed as u64, ignored: 0, ended_well: true })
 }
 
 /// What `lint --quick` checks, each rule as a test.

@@ -287,11 +287,11 @@ fn transfer_coding(raw: &[u8], field: &Field) -> Result<Announced, FramingError>
     }
 }
 
-/// A tab around a length is white space to the grammar and part of the value to some servers.
+/// A tab around a length or a host is white space to the grammar and part of the value to some servers, nginx for one.
 fn no_tabs(raw: &[u8], field: &Field) -> Result<(), FramingError> {
     let line = raw.get(field.line_range()).unwrap_or_default();
     if line.contains(&b'\t') {
-        return Err(FramingError::Length("there is a tab in a field that tells the length"));
+        return Err(FramingError::Length("there is a tab in a field that tells the length or the host"));
     }
     Ok(())
 }

@@ -172,7 +172,7 @@ pub(super) fn refusal_trailers(refusal: &Refusal) -> HeaderMap {
 }
 
 /// What trailers say: `Ok` for an answered exchange, the refusal otherwise; `None` if they say neither.
-pub(super) fn read_trailers(trailers: &HeaderMap) -> Option<Result<(), Refusal>> {
+pub fn read_trailers(trailers: &HeaderMap) -> Option<Result<(), Refusal>> {
     let outcome = Outcome::parse(optional_bytes(trailers, &OUTCOME)?)?;
     if outcome == Outcome::Answered {
         return Some(Ok(()));

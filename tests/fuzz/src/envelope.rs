@@ -1,7 +1,7 @@
 //! What another agent says about a request.
 
 use cheops_agent::peer::Envelope;
-use cheops_agent::peer::envelope::MAX_HOPS;
+use cheops_agent::peer::envelope::{MAX_HOPS, read_trailers};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// `data` is lines `name: value`. No fields panic; an envelope that is accepted can be sent on, and is then the same.
@@ -14,6 +14,10 @@ pub fn envelope(data: &[u8]) {
         if let (Ok(name), Ok(value)) = (name, value) {
             headers.append(name, value);
         }
+    }
+    // The same fields as an exchange's trailers.
+    if let Some(Err(refusal)) = read_trailers(&headers) {
+        assert!((400..600).contains(&refusal.code.status()));
     }
     let Ok(envelope) = Envelope::from_headers(&headers) else { return };
     assert!((1..=MAX_HOPS).contains(&envelope.hops.len()));

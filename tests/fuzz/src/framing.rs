@@ -18,9 +18,9 @@ pub struct Message<'a> {
 /// finds the same requests there, if it finds them well-formed.
 pub fn framing(data: &[u8]) {
     let Some((seed, data)) = data.split_first() else { return };
-    let (messages, end) = read(data, |_| usize::MAX);
+    let (messages, end) = read(data, true, |_| usize::MAX);
     let mut sum = u64::from(*seed);
-    let (pieces, same) = read(data, |left| {
+    let (pieces, same) = read(data, true, |left| {
         sum = sum.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (sum >> 33) as usize % (left.min(usize::from(*seed) + 1)) + 1
     });
@@ -34,6 +34,11 @@ pub fn framing(data: &[u8]) {
     }
 }
 
+/// The requests of a connection, as the agent frames them, to a service that never leaves HTTP.
+pub fn messages(data: &[u8]) -> Vec<Message<'_>> {
+    read(data, false, |_| usize::MAX).0
+}
+
 /// How the bytes came to their end.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
@@ -45,8 +50,9 @@ enum End {
     Left(usize),
 }
 
-/// Reads `data` as a connection does: in pieces, of which `next` gives the lengths.
-fn read(data: &[u8], mut next: impl FnMut(usize) -> usize) -> (Vec<Message<'_>>, End) {
+/// Reads `data` as a connection does: in pieces, of which `next` gives the lengths. `tunnels`: stops where the service may
+/// leave HTTP.
+fn read(data: &[u8], tunnels: bool, mut next: impl FnMut(usize) -> usize) -> (Vec<Message<'_>>, End) {
     let mut messages = Vec::new();
     let (mut start, mut arrived) = (0, 0);
     while start < data.len() {
@@ -82,7 +88,7 @@ fn read(data: &[u8], mut next: impl FnMut(usize) -> usize) -> (Vec<Message<'_>>,
                 return (messages, End::Open(start));
             }
         }
-        let left = head.method() == "CONNECT" || head.upgrades() || !head.persists();
+        let left = tunnels && (head.method() == "CONNECT" || head.upgrades()) || !head.persists();
         messages.push(Message { head, body: &data[begin..at] });
         start = at;
         if left {

@@ -57,13 +57,17 @@ pub fn compare(ours: &Message<'_>, theirs: &Read) {
         assert!(values.eq(theirs.head.headers.get_all(name).iter().map(|value| value.as_bytes())), "{name}");
     }
     if let Some(body) = &theirs.body {
-        let own = if head.length() == BodyLength::Chunked { dechunked(ours.body) } else { ours.body.to_vec() };
-        assert_eq!(own.as_slice(), body);
+        assert_eq!(plain(ours).as_slice(), body);
     }
 }
 
+/// A body's data.
+pub fn plain(message: &Message<'_>) -> Vec<u8> {
+    if message.head.length() == BodyLength::Chunked { dechunked(message.body) } else { message.body.to_vec() }
+}
+
 /// The data of a well-formed chunked body.
-fn dechunked(mut body: &[u8]) -> Vec<u8> {
+pub fn dechunked(mut body: &[u8]) -> Vec<u8> {
     let mut data = Vec::new();
     loop {
         let digits = body.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();

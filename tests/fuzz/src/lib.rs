@@ -3,11 +3,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answer;
+pub mod body;
 pub mod carriers;
 pub mod envelope;
 pub mod framing;
 pub mod head;
-mod hypers;
+pub mod hypers;
+pub mod peer;
+mod pieces;
 pub mod profile;
 pub mod scope;
 
@@ -20,10 +24,13 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("answer", answer::answer),
+    ("body", body::body),
     ("carriers", carriers::carriers),
     ("envelope", envelope::envelope),
     ("framing", framing::framing),
     ("head", head::head),
+    ("peer", peer::peer),
     ("profile", profile::profile),
     ("scope", scope::scope),
 ];

@@ -90,13 +90,18 @@ impl Way for Direct {
     }
 }
 
-/// Through the agent's data path in this process, without kernel programs.
+/// The agent's data path in this process, without kernel programs, before one service.
+pub struct Door {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    /// Ends with the door.
+    _runtime: tokio::runtime::Runtime,
+}
+
+/// Through a [`Door`] to a service that the test plays.
 pub struct InProcess {
     service: Mutex<TcpListener>,
-    door: SocketAddr,
-    shared: Arc<Shared>,
-    /// Ends with the way.
-    _runtime: tokio::runtime::Runtime,
+    door: Door,
 }
 
 /// Every connection was going to one service.
@@ -113,30 +118,43 @@ impl Origins for To {
     }
 }
 
-impl InProcess {
-    pub fn new() -> anyhow::Result<Self> {
-        let service = TcpListener::bind("127.0.0.1:0")?;
+impl Door {
+    /// Every connection to the door goes to `service`.
+    pub fn to(service: SocketAddr) -> anyhow::Result<Self> {
         let config = cheops_agent::config::load::from_text("site = \"Berlin\"")?.config;
-        let origins = Arc::new(To(service.local_addr()?));
+        let origins = Arc::new(To(service));
         let shared =
             Arc::new(Shared::new(config, Snapshot::default(), Profiles::built_in()?, origins, Observer::new()));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let listeners = runtime.block_on(async { Listeners::open() })?;
-        let door = listeners.addresses()?.into_iter().find(SocketAddr::is_ipv4).context("no IPv4")?;
+        let address = listeners.addresses()?.into_iter().find(SocketAddr::is_ipv4).context("no IPv4")?;
         runtime.spawn(door::run(listeners.into(), Arc::clone(&shared), TaskTracker::new(), CancellationToken::new()));
-        Ok(Self { service: Mutex::new(service), door, shared, _runtime: runtime })
+        Ok(Self { address, shared, _runtime: runtime })
+    }
+
+    /// Where clients connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl InProcess {
+    pub fn new() -> anyhow::Result<Self> {
+        let service = TcpListener::bind("127.0.0.1:0")?;
+        let door = Door::to(service.local_addr()?)?;
+        Ok(Self { service: Mutex::new(service), door })
     }
 }
 
 impl Way for InProcess {
     fn open(&self) -> anyhow::Result<(TcpStream, TcpStream)> {
         let service = lock(&self.service);
-        let client = TcpStream::connect(self.door)?;
+        let client = TcpStream::connect(self.door.address)?;
         Ok((client, service.accept()?.0))
     }
 
     fn taken(&self) -> anyhow::Result<u64> {
-        Ok(self.shared.observer.connections_taken())
+        Ok(self.door.shared.observer.connections_taken())
     }
 }
 

@@ -31,6 +31,7 @@ const TEST: &[Package] = &[
     package("openssl", "TLS bytes that must pass through untouched"),
     package("python3", "an ordinary HTTP client and server in another language"),
     package("python3-websockets", "a WebSocket service that shares nothing with the client"),
+    package("nginx", "a server that must frame what the agent forwards as the agent does"),
 ];
 
 const DEMO: &[Package] = &[

@@ -121,6 +121,9 @@ pub const HOSTS: &[Case] = &[
     ("9112 3.2, two Hosts", host!("Host: x, y\r\n"), Refuse(400)),
     ("9112 3.2, two Hosts", host!("Host: x,y\r\n"), Refuse(400)),
     ("9112 3.2", host!("Host: x y\r\n"), Refuse(400)),
+    // nginx takes the tab for a part of the host.
+    ("9112 3.2, tab", host!("Host:\tx\r\n"), Refuse(400)),
+    ("9112 3.2, tab", host!("Host: x\t\r\n"), Refuse(400)),
     ("9112 3.2", host!("Host: u@x\r\n"), Refuse(400)),
     ("9112 3.2", host!("Host: x/y\r\n"), Refuse(400)),
     ("9112 3.2", host!("Host: http://x\r\n"), Refuse(400)),
