@@ -1,12 +1,14 @@
 //! The decision: what is done with one request, and why. Pure.
 //!
-//! `target` finds the endpoint that a request addresses, `binding` what a scope says of it, `decide` puts both together,
-//! `forward` fits heads to the endpoint that serves, `render` shows a plan.
+//! `target` finds the endpoint that a request addresses, `binding` what a scope says of it, `nearby` finds what
+//! `around` and `*` stand for, `decide` puts all together, `forward` fits heads to the endpoint that serves, `render`
+//! shows a plan.
 
 mod binding;
 pub mod decide;
 pub mod forward;
 pub mod model;
+mod nearby;
 mod reason;
 pub mod render;
 pub mod target;
@@ -15,4 +17,5 @@ mod tests;
 
 pub use crate::profile::OpKind;
 pub use decide::{Asked, Decision, Workflow, World, decide, explain};
+pub use nearby::{Candidate, Verdict};
 pub use model::{CarriedScope, Destination, GoesOn, NextOn, Plan, Reason, Route, ScopeSource};

@@ -59,6 +59,8 @@ codes! {
     BadAnswer          "bad-answer"          502 "The service's answer is not well-formed HTTP" "Look at the service's log; nothing of the answer was passed on.";
     OutcomeUnknown     "outcome-unknown"     502 "It is not known whether the request took effect" "Look whether it did before you send it again.";
     PeerUnreachable    "peer-unreachable"    503 "The other site can't be reached"              "See cheops sites; try again when the site is back.";
+    NoSiteInRange      "no-site-in-range"    503 "No live site is in range"                     "See the measured distances with: cheops map.";
+    DistanceUnknown    "distance-unknown"    503 "The distance is not known"                    "See the measured distances with: cheops map.";
     NotExported        "not-exported"        403 "The other site does not offer this service to its peers" "Set export = true for the service at that site.";
     TooManyConnections "too-many-connections" 503 "The agent is at its limit of connections"    "Try again, or close idle connections.";
     TooManyWorkflows   "too-many-workflows"  503 "The agent is at its limit of workflows"       "Try again; or raise limits.workflow-records in agent.toml, or lower timeouts.workflow.";

@@ -1,6 +1,11 @@
 //! What a scope says about one service at one entry site.
 
+use std::borrow::Cow;
+
+use super::decide::World;
+use super::nearby::Sites;
 use crate::http::{Code, Problem};
+use crate::metadata::Service;
 use crate::names::{ServiceName, SiteName};
 use crate::scope::{Completed, Expr, Item, Name, Scope, ScopeError, Span};
 
@@ -23,50 +28,64 @@ pub(super) enum By {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Binding {
     pub(super) by: By,
-    /// In the order in which they are tried; never empty.
-    pub(super) sites: Vec<SiteName>,
+    /// Never none.
+    pub(super) at: Sites,
 }
 
 /// The binding of the addressed service by a request's or an `exec` session's scope, resolved.
 pub(super) fn of_request(
     scope: &Scope,
-    service: &ServiceName,
+    service: &Service,
     entry: &SiteName,
     in_session: bool,
     is_identity: bool,
+    world: &World<'_>,
 ) -> Result<Binding, Problem> {
     for item in &scope.items {
         built(item)?;
     }
-    let named = named(scope, service);
-    let bare = scope.items.iter().find_map(|item| if let Item::Bare(expr) = item { Some(expr) } else { None });
+    let name = &service.name;
+    let named = named(scope, name);
+    let bare = scope.items.iter().find_map(bare);
+    let stays = |by| Ok(Binding { by, at: Sites::one(entry) });
     match (named, bare) {
         (Some(_), Some(bare)) if !in_session => {
-            let message =
-                format!("{service}, which the request addresses, is bound twice: by its name and without one");
+            let message = format!("{name}, which the request addresses, is bound twice: by its name and without one");
             Err(ScopeError::at(bare.span(), message).suggest("say which service this place is for").problem())
         }
-        (Some(expr), _) => Ok(Binding { by: By::Name, sites: sites(expr) }),
-        (None, Some(_)) if in_session && is_identity => Ok(Binding { by: By::Identity, sites: vec![entry.clone()] }),
-        (None, Some(expr)) => Ok(Binding { by: By::Bare, sites: sites(expr) }),
-        (None, None) => Ok(Binding { by: By::Default, sites: vec![entry.clone()] }),
+        (Some(expr), _) => Ok(Binding { by: By::Name, at: Sites::of(expr, service, entry, world)? }),
+        (None, Some(_)) if in_session && is_identity => stays(By::Identity),
+        (None, Some(expr)) => Ok(Binding { by: By::Bare, at: Sites::of(&expr, service, entry, world)? }),
+        (None, None) => stays(By::Default),
     }
 }
 
-/// The binding of a service that is called within a workflow; `addressed` is the site of the called endpoint.
+/// The binding of a service that is called within a workflow; `addressed` is the site of the called endpoint, `entry`
+/// the workflow's. `around` and `*` are looked at anew for each call: sites may have gone, or moved away, meanwhile.
 pub(super) fn of_workflow(
     completed: &Completed,
-    service: &ServiceName,
+    service: &Service,
     addressed: &SiteName,
+    entry: &SiteName,
+    world: &World<'_>,
 ) -> Result<Binding, Problem> {
-    if let Some(expr) = named(&completed.scope, service) {
+    if let Some(expr) = named(&completed.scope, &service.name) {
         unbuilt(expr).map_or(Ok(()), Err)?;
-        return Ok(Binding { by: By::Name, sites: sites(expr) });
+        return Ok(Binding { by: By::Name, at: Sites::of(expr, service, entry, world)? });
     }
     Ok(match &completed.default {
-        Some(site) => Binding { by: By::Default, sites: vec![site.clone()] },
-        None => Binding { by: By::OwnSite, sites: vec![addressed.clone()] },
+        Some(site) => Binding { by: By::Default, at: Sites::one(site) },
+        None => Binding { by: By::OwnSite, at: Sites::one(addressed) },
     })
+}
+
+/// Where an item that names no service says that the addressed one is served.
+fn bare(item: &Item) -> Option<Cow<'_, Expr>> {
+    match item {
+        Item::Bare(expr) => Some(Cow::Borrowed(expr)),
+        Item::Around { site, within } => Some(Cow::Owned(Expr::Around { site: site.clone(), within: *within })),
+        Item::Bind { .. } | Item::Prime { .. } => None,
+    }
 }
 
 /// The scope as it travels with the workflow: every binding has its service's name.
@@ -74,15 +93,15 @@ pub(super) fn complete(scope: &Scope, service: &ServiceName, entry: &SiteName, b
     let mut default = Some(entry.clone());
     let mut items = Vec::with_capacity(scope.items.len());
     for item in &scope.items {
-        match item {
-            Item::Bare(expr) => {
+        match bare(item) {
+            Some(expr) => {
                 default = None;
                 if by == By::Bare {
                     let service = Name { text: service.as_str().to_owned(), span: Span::default() };
-                    items.push(Item::Bind { service, expr: expr.clone() });
+                    items.push(Item::Bind { service, expr: expr.into_owned() });
                 }
             }
-            item => items.push(item.clone()),
+            None => items.push(item.clone()),
         }
     }
     Completed { scope: Scope { items }, default }
@@ -95,19 +114,10 @@ fn named<'a>(scope: &'a Scope, wanted: &ServiceName) -> Option<&'a Expr> {
     })
 }
 
-/// The sites of an expression that [`built`] let pass.
-fn sites(expr: &Expr) -> Vec<SiteName> {
-    match expr {
-        Expr::Site(name) => vec![SiteName::from(name.text.as_str())],
-        expr => expr.parts().iter().flat_map(sites).collect(),
-    }
-}
-
 fn built(item: &Item) -> Result<(), Problem> {
     match item {
         Item::Bind { expr, .. } | Item::Bare(expr) => unbuilt(expr).map_or(Ok(()), Err),
-        Item::Around { site, .. } => Err(not_built("around", "sites within a distance", site.span)),
-        Item::Prime { .. } => Ok(()),
+        Item::Around { .. } | Item::Prime { .. } => Ok(()),
     }
 }
 
@@ -115,12 +125,10 @@ fn built(item: &Item) -> Result<(), Problem> {
 /// the request may never reach: half a workflow is worse than none.
 fn unbuilt(expr: &Expr) -> Option<Problem> {
     let (sign, meaning) = match expr {
-        Expr::Site(_) => return None,
+        Expr::Site(_) | Expr::Around { .. } | Expr::All(_) => return None,
         Expr::Otherwise(parts) => return parts.iter().find_map(unbuilt),
         Expr::Replicate(_) => ("&", "replication"),
         Expr::Cross(_) => ("%", "cross"),
-        Expr::Around { .. } => ("around", "sites within a distance"),
-        Expr::All(_) => ("*", "every site"),
     };
     Some(not_built(sign, meaning, expr.span()))
 }
@@ -128,7 +136,7 @@ fn unbuilt(expr: &Expr) -> Option<Problem> {
 fn not_built(sign: &str, meaning: &str, span: Span) -> Problem {
     let mut problem =
         Problem::new(Code::NotBuilt, format!("{sign} ({meaning}) is not available yet; nothing was done"));
-    problem.hint = Some(format!("Instead of {sign}, name a single site, or several joined by ||."));
+    problem.hint = Some(format!("Instead of {sign}, name a single site, several joined by ||, or around(Site, 50ms)."));
     problem.position = Some((span.start, span.end.saturating_sub(span.start)));
     problem
 }

@@ -6,7 +6,7 @@ use crate::address::OrigDst;
 use crate::config::{HostHeader, ScopeCarriers};
 use crate::http::head::RequestHead;
 use crate::http::{Code, Problem};
-use crate::metadata::Snapshot;
+use crate::metadata::{Distances, Snapshot};
 use crate::metadata::snapshot::{Addressed, Service};
 use crate::names::SiteName;
 use crate::profile::{Matched, OpKind, Profile, Profiles};
@@ -21,6 +21,8 @@ use super::{reason, target};
 #[derive(Clone, Copy, Debug)]
 pub struct World<'a> {
     pub snapshot: &'a Snapshot,
+    /// As they are known at this moment.
+    pub distances: &'a Distances,
     pub profiles: &'a Profiles,
     pub carriers: &'a ScopeCarriers,
     /// This agent's site.
@@ -136,7 +138,7 @@ struct Request<'a> {
     found: &'a Addressed<'a>,
     profile: &'a Profile,
     matched: Matched<'a>,
-    here: &'a SiteName,
+    world: World<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -146,7 +148,7 @@ impl<'a> Request<'a> {
         let path = target::path_range(target).and_then(|range| target.get(range)).unwrap_or_default();
         let path = target::behind(path, &found.endpoint.prefix).unwrap_or(path);
         let matched = profile.matching(found.service.kind.as_deref(), asked.head.method(), path);
-        Self { found, profile, matched, here: world.here }
+        Self { found, profile, matched, world: *world }
     }
 
     fn reasons(&self) -> Vec<Reason> {
@@ -175,13 +177,14 @@ impl<'a> Request<'a> {
                 let entry = self.found.site;
                 let is_identity = self.profile.class(service.kind.as_deref()) == Some("identity");
                 let in_session = source == ScopeSource::Session;
-                let binding = binding::of_request(&scope, &service.name, entry, in_session, is_identity)?;
+                let binding = binding::of_request(&scope, service, entry, in_session, is_identity, &self.world)?;
                 let completed = binding::complete(&scope, &service.name, entry, binding.by);
                 let scope = CarriedScope { source, normal: scope.to_string(), completed: completed.to_string() };
                 (binding, scope, entry.clone())
             }
             Counts::Inherited(workflow) => {
-                let binding = binding::of_workflow(workflow.scope, &service.name, self.found.site)?;
+                let (site, entry) = (self.found.site, workflow.entry);
+                let binding = binding::of_workflow(workflow.scope, service, site, entry, &self.world)?;
                 let scope = CarriedScope {
                     source: ScopeSource::Workflow,
                     normal: workflow.scope.scope.to_string(),
@@ -194,10 +197,12 @@ impl<'a> Request<'a> {
         let next_on = self.next_on(&route);
         let mut reasons = self.reasons();
         reasons.push(reason::source(scope.source, outranked));
+        reasons.extend(binding.at.candidates.iter().map(reason::candidate));
         reasons.push(reason::binding(&service.name, &binding));
-        reasons.push(reason::route(&route, self.here));
+        reasons.push(reason::route(&route, self.world.here));
         reasons.extend(reason::next_on(&next_on));
-        Ok(Plan { scope: Some(scope), next_on, reasons, ..self.plan(entry, route) })
+        let candidates = binding.at.candidates;
+        Ok(Plan { scope: Some(scope), next_on, candidates, reasons, ..self.plan(entry, route) })
     }
 
     fn plan(&self, entry: SiteName, route: Route) -> Plan {
@@ -214,6 +219,7 @@ impl<'a> Request<'a> {
             own_host: self.found.service.host == HostHeader::Own,
             route,
             next_on: NextOn::default(),
+            candidates: Vec::new(),
             reasons: Vec::new(),
         }
     }
@@ -222,7 +228,7 @@ impl<'a> Request<'a> {
     /// there; every other goes through its site's agent, so that the scope travels with it.
     fn route(&self, binding: &Binding) -> Result<Route, Problem> {
         let mut destinations =
-            binding.sites.iter().map(|site| self.destination(site)).collect::<Result<Vec<_>, _>>()?;
+            binding.at.sites.iter().map(|site| self.destination(site)).collect::<Result<Vec<_>, _>>()?;
         Ok(match destinations.as_slice() {
             [only] if only.own && only.site == *self.found.site => Route::Direct,
             [_] => destinations.pop().map_or(Route::Direct, Route::At),
@@ -247,7 +253,7 @@ impl<'a> Request<'a> {
         let endpoint = endpoint.ok_or_else(|| tls(service, site))?;
         Ok(Destination {
             site: site.clone(),
-            own: site == self.here,
+            own: site == self.world.here,
             authority: endpoint.authority.clone(),
             prefix: endpoint.prefix.clone(),
         })

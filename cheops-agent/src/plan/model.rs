@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::nearby::Candidate;
 use crate::names::{ServiceName, SiteName};
 use crate::profile::{CapacityError, OpKind};
 
@@ -29,6 +30,8 @@ pub struct Plan {
     pub route: Route,
     /// For [`Route::FirstOf`]: after which answers of a site the next one is asked.
     pub next_on: NextOn,
+    /// What was looked at for `around` and `*`.
+    pub candidates: Vec<Candidate>,
     /// Why, in the order in which it was found out.
     pub reasons: Vec<Reason>,
 }

@@ -5,6 +5,7 @@ use crate::profile::Matched;
 
 use super::binding::{Binding, By};
 use super::model::{NextOn, Reason, Route, ScopeSource};
+use super::nearby::{Candidate, Verdict};
 
 fn reason(code: &'static str, text: impl Into<String>) -> Reason {
     Reason { code, text: text.into() }
@@ -43,8 +44,21 @@ fn place(source: ScopeSource) -> &'static str {
     }
 }
 
+pub(super) fn candidate(candidate: &Candidate) -> Reason {
+    let code = match candidate.verdict {
+        Verdict::In if candidate.within.is_some() => "in-range",
+        Verdict::In => "known-site",
+        Verdict::Last => "down-tried-last",
+        Verdict::OutOfRange => "out-of-range",
+        Verdict::DistanceUnknown => "distance-unknown",
+        Verdict::Down => "down",
+        Verdict::NoEndpoint => "no-endpoint",
+    };
+    reason(code, candidate.told())
+}
+
 pub(super) fn binding(service: &ServiceName, binding: &Binding) -> Reason {
-    let sites = joined(&binding.sites, ", else ");
+    let sites = joined(&binding.at.sites, ", else ");
     match binding.by {
         By::Name => reason("bound", format!("the scope binds {service} to {sites}")),
         By::Bare => reason(

@@ -19,6 +19,7 @@ pub fn document(plan: &Plan) -> Value {
         "scope-completed": plan.scope.as_ref().map(|scope| &scope.completed),
         "plan": plan.route.name(),
         "sites": if sites.is_empty() { vec![plan.addressed.as_str()] } else { sites },
+        "distances": plan.candidates,
         "reasons": plan.reasons,
     })
 }

@@ -1,0 +1,20 @@
+//! How far away the other sites are, and whether they live. Pure: time is told, as what passed since some start, and
+//! nothing here knows a clock or a socket.
+//!
+//! `rtt` makes a distance of round trips, `accrual` a suspicion of silence, `loss` a share of the numbers that didn't
+//! come; `track` puts them together for one agent, `distances` is what a decision sees of all.
+
+mod accrual;
+mod distances;
+mod loss;
+mod rtt;
+mod track;
+
+pub use accrual::Accrual;
+pub use distances::{Distances, Measured};
+pub use loss::Loss;
+pub use rtt::Rtt;
+pub use track::{State, Track};
+
+#[cfg(test)]
+mod tests;

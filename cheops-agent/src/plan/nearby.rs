@@ -1,0 +1,192 @@
+//! The sites that `around` and `*` stand for, at the time of the request.
+//!
+//! `around(A, d)` is every live site whose measured round trip to A is at most d, A itself included, in the order of
+//! their distance to A: who writes Paris wants the request to be served at Paris, or as near to Paris as can be, and not
+//! at the edge of that circle which is nearest to the client. `*` is every site that is known, the nearest to the entry
+//! site first. Where one site serves the request, the sites of either are tried like those of `||`. A site whose
+//! distance is unknown is not in range: unknown is not zero.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::decide::World;
+use crate::http::{Code, Problem};
+use crate::metadata::Service;
+use crate::metadata::latency::State;
+use crate::names::SiteName;
+use crate::scope::{Expr, Span};
+
+/// Sites of a list that a hint shows.
+const SHOWN: usize = 8;
+
+/// A site that was looked at for `around` or `*`, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Candidate {
+    pub site: SiteName,
+    /// From where its distance counts.
+    pub from: SiteName,
+    /// The most that it may be; none for `*`.
+    #[serde(rename = "within-ms", serialize_with = "milliseconds")]
+    pub within: Option<Duration>,
+    /// The least measured round trip of the last seconds; none when it is unknown.
+    #[serde(rename = "rtt-ms", serialize_with = "milliseconds")]
+    pub rtt: Option<Duration>,
+    /// How old that is.
+    #[serde(rename = "age-ms", serialize_with = "milliseconds")]
+    pub age: Option<Duration>,
+    /// Who measured it.
+    pub by: Option<SiteName>,
+    /// How it stands, as seen from here.
+    pub state: State,
+    pub verdict: Verdict,
+}
+
+/// Whether a site is among those that are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    In,
+    /// Of `*`: it is tried when all others were.
+    Last,
+    OutOfRange,
+    DistanceUnknown,
+    Down,
+    /// The service has no endpoint there that takes scopes.
+    NoEndpoint,
+}
+
+fn milliseconds<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64() * 1000.0).serialize(to)
+}
+
+/// What an expression of sites, `||`, `around` and `*` comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sites {
+    /// In the order in which they are tried, each once.
+    pub(super) sites: Vec<SiteName>,
+    /// What was looked at for them.
+    pub(super) candidates: Vec<Candidate>,
+}
+
+impl Sites {
+    /// Only this one.
+    pub(super) fn one(site: &SiteName) -> Self {
+        Self { sites: vec![site.clone()], candidates: Vec::new() }
+    }
+
+    /// The sites of `expr` for `service` in a request of `entry`.
+    ///
+    /// # Errors
+    /// When no site is left.
+    pub(super) fn of(expr: &Expr, service: &Service, entry: &SiteName, world: &World<'_>) -> Result<Self, Problem> {
+        let mut found = Self::default();
+        found.add(expr, service, entry, world);
+        if found.sites.is_empty() { Err(nobody(expr.span(), service, &found.candidates)) } else { Ok(found) }
+    }
+
+    fn add(&mut self, expr: &Expr, service: &Service, entry: &SiteName, world: &World<'_>) {
+        let mut looked_at = match expr {
+            Expr::Site(name) => return self.put(SiteName::from(name.text.as_str())),
+            Expr::Around { site, within } => {
+                let from = SiteName::from(site.text.as_str());
+                world.snapshot.sites.keys().map(|site| near(site, &from, Some(*within), service, world)).collect()
+            }
+            Expr::All(_) => world.snapshot.sites.keys().map(|site| near(site, entry, None, service, world)).collect(),
+            expr => return expr.parts().iter().for_each(|part| self.add(part, service, entry, world)),
+        };
+        Vec::sort_by_key(&mut looked_at, |candidate: &Candidate| {
+            (candidate.verdict == Verdict::Last, candidate.rtt.is_none(), candidate.rtt)
+        });
+        for candidate in looked_at {
+            if matches!(candidate.verdict, Verdict::In | Verdict::Last) {
+                self.put(candidate.site.clone());
+            }
+            self.candidates.push(candidate);
+        }
+    }
+
+    fn put(&mut self, site: SiteName) {
+        if !self.sites.contains(&site) {
+            self.sites.push(site);
+        }
+    }
+}
+
+fn near(
+    site: &SiteName,
+    from: &SiteName,
+    within: Option<Duration>,
+    service: &Service,
+    world: &World<'_>,
+) -> Candidate {
+    let measured = world.distances.between(from, site);
+    let (rtt, age, by) = match measured {
+        _ if site == from => (Some(Duration::ZERO), Some(Duration::ZERO), Some(from.clone())),
+        Some(measured) => (Some(measured.rtt), Some(measured.age), Some(measured.by.clone())),
+        None => (None, None, None),
+    };
+    let state = if site == world.here { State::Alive } else { world.distances.state(site) };
+    let takes_scopes = service.endpoints.get(site).is_some_and(|found| found.iter().any(|endpoint| !endpoint.https));
+    let verdict = match (within, rtt) {
+        _ if !takes_scopes => Verdict::NoEndpoint,
+        (None, _) if state == State::Dead => Verdict::Last,
+        (None, _) => Verdict::In,
+        _ if state == State::Dead => Verdict::Down,
+        (Some(_), None) => Verdict::DistanceUnknown,
+        (Some(within), Some(rtt)) if rtt > within => Verdict::OutOfRange,
+        _ => Verdict::In,
+    };
+    Candidate { site: site.clone(), from: from.clone(), within, rtt, age, by, state, verdict }
+}
+
+fn nobody(at: Span, service: &Service, candidates: &[Candidate]) -> Problem {
+    let unknown = candidates.iter().any(|candidate| candidate.verdict == Verdict::DistanceUnknown);
+    let code = if unknown { Code::DistanceUnknown } else { Code::NoSiteInRange };
+    let asked = candidates.first().map(|first| (&first.from, first.within));
+    let place = match asked {
+        Some((from, Some(within))) => format!("within {} of {from}", in_ms(within)),
+        _ => "known".to_owned(),
+    };
+    let mut problem = Problem::new(code, format!("no live site with {} is {place}; nothing was sent", service.name));
+    let mut shown: Vec<String> = candidates.iter().take(SHOWN).map(Candidate::told).collect();
+    if candidates.len() > SHOWN {
+        shown.push(format!("and {} more", candidates.len() - SHOWN));
+    }
+    problem.hint = Some(format!("{}. See cheops map.", shown.join("; ")));
+    problem.position = Some((at.start, at.end.saturating_sub(at.start)));
+    problem
+}
+
+impl Candidate {
+    /// What is known of it, in words.
+    pub(super) fn told(&self) -> String {
+        let distance = match (self.rtt, self.age, &self.by) {
+            _ if self.site == self.from => format!("{} itself", self.from),
+            (Some(rtt), Some(age), Some(by)) => {
+                let age = age.as_secs_f64();
+                format!("{}, {} from {} ({by} measured it {age:.1} s ago)", self.site, in_ms(rtt), self.from)
+            }
+            _ => format!("{}, its distance from {} is unknown", self.site, self.from),
+        };
+        let why = match self.verdict {
+            Verdict::In => "is tried".to_owned(),
+            Verdict::Last => "is down, so it is tried last".to_owned(),
+            Verdict::OutOfRange => {
+                format!("is out of range, {} at most", self.within.map(in_ms).unwrap_or_default())
+            }
+            Verdict::DistanceUnknown => "can't be in range".to_owned(),
+            Verdict::Down => "is down".to_owned(),
+            Verdict::NoEndpoint => "has no endpoint of the service that takes scopes".to_owned(),
+        };
+        format!("{distance}: {why}")
+    }
+}
+
+fn in_ms(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1000.0;
+    let digits = if ms < 10.0 { 2 } else { 1 };
+    let text = format!("{ms:.digits$}");
+    format!("{} ms", text.trim_end_matches('0').trim_end_matches('.'))
+}
