@@ -57,6 +57,7 @@ fn readable() -> Router<Arc<Agent>> {
     Router::new()
         .route("/v1/status", get(status::get))
         .route("/v1/sites", get(sites::get))
+        .route("/v1/map", get(sites::map))
         .route("/v1/services", get(services::get))
         .route("/v1/check", get(check::get))
         .route("/metrics", get(metrics))

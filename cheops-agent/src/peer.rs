@@ -5,9 +5,10 @@
 //! framing. What the other agent must know besides stands in the [`Envelope`]; how it ended, in the [`Outcome`].
 //!
 //! `trust` says who may talk, `envelope` what is said, `stream` makes a byte stream of an HTTP/2 stream, `client` and
-//! `server` are the two ends, `liveness` looks after the peers. This room knows nothing of what is done with a request:
+//! `server` are the two ends, `liveness` looks after the peers, `beat` probes them. This room knows nothing of what is done with a request:
 //! the server hands it to whoever implements [`Serve`].
 
+mod beat;
 pub mod client;
 pub mod counters;
 pub mod envelope;
@@ -19,11 +20,11 @@ pub mod server;
 pub mod stream;
 pub mod trust;
 
-pub use client::{Client, Hello};
+pub use client::{Asks, Client, Hello};
 pub use counters::{Count, Counters};
 pub use envelope::{Envelope, Hop};
 pub use error::{PeerError, Refusal};
-pub use liveness::{Liveness, PeerState, PeerStatus};
+pub use liveness::{Liveness, PeerState, PeerStatus, Row, Table};
 pub use outcome::Outcome;
 pub use server::{Call, Serve, Server};
 pub use stream::{PeerStream, ServerStream};

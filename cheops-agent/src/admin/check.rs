@@ -103,6 +103,12 @@ fn peers(agent: &Agent) -> Vec<Check> {
 
 fn peer(site: &str, status: &PeerStatus) -> Check {
     match status.state {
+        _ if status.one_way().is_some() => Check::not(
+            "peers",
+            Grade::Warn,
+            format!("{site}: {}", status.one_way().unwrap_or_default()),
+            "Look at the routes and filters in both directions, for TCP and UDP at the peer address's port",
+        ),
         PeerState::Alive => {
             let rtt = status.rtt.map_or(0.0, |rtt| rtt.as_secs_f64() * 1000.0);
             Check::ok("peers", format!("{site} answers in {rtt:.1} ms"))

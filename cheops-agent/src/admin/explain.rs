@@ -34,7 +34,8 @@ pub async fn post(
     let Json(question) = question.map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let addresses = resolve(&question.url).await?;
     let (config, snapshot, profiles) = (agent.config(), agent.snapshot(), agent.shared.profiles.load());
-    let world = World { snapshot: &snapshot, profiles: &profiles, carriers: &config.scope, here: &config.site };
+    let (carriers, here, distances) = (&config.scope, &config.site, agent.shared.liveness.distances());
+    let world = World { snapshot: &snapshot, distances: &distances, profiles: &profiles, carriers, here };
     let guarded = agent.known().guarded.clone();
     Ok(document("Explanation", explain(&question, &addresses, &world, &guarded)?))
 }

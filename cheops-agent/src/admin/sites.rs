@@ -1,6 +1,7 @@
-//! `/v1/sites`: the sites that are known, and how they stand.
+//! `/v1/sites`: the sites that are known, and how they stand; `/v1/map`: how far they are from one another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -16,7 +17,7 @@ struct Sites {
     sites: Vec<SiteLine>,
 }
 
-/// One site.
+/// One site. What is absent is unknown.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SiteLine {
@@ -26,12 +27,24 @@ pub struct SiteLine {
     state: &'static str,
     /// The usual round trip.
     rtt_ms: Option<f64>,
+    /// The least one of the last seconds: what `around` counts.
+    rtt_min_ms: Option<f64>,
+    jitter_ms: Option<f64>,
+    /// The part of the probes without an answer, and by direction: 0 to 1.
+    loss: Option<f64>,
+    loss_out: Option<f64>,
+    loss_in: Option<f64>,
     /// Since it last answered.
     age_seconds: Option<f64>,
+    /// Since its own probes last came here.
+    heard_seconds: Option<f64>,
+    version: Option<String>,
     peers: Vec<String>,
     hosts: Vec<HostName>,
     /// Why it doesn't answer.
     trouble: Option<String>,
+    /// What works in one direction only.
+    one_way: Option<&'static str>,
     /// Operations that wait for it.
     queue: u64,
 }
@@ -50,17 +63,81 @@ fn line(agent: &Agent, site: &Site) -> SiteLine {
         Some(peers) if !site.own => peers.liveness.site(&site.name),
         _ => PeerStatus::default(),
     };
+    let version = if site.own { Some(env!("CARGO_PKG_VERSION").to_owned()) } else { known.version.clone() };
     SiteLine {
         name: site.name.clone(),
         own: site.own,
         state: if site.own { "here" } else { word(known.state) },
-        rtt_ms: known.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
-        age_seconds: known.age().map(|age| age.as_secs_f64()),
+        rtt_ms: known.rtt.map(ms),
+        rtt_min_ms: known.rtt_min.map(ms),
+        jitter_ms: known.jitter.map(ms),
+        loss: known.loss,
+        loss_out: known.loss_out,
+        loss_in: known.loss_in,
+        age_seconds: known.age.map(|age| age.as_secs_f64()),
+        heard_seconds: known.heard.map(|heard| heard.as_secs_f64()),
+        version,
         peers: site.peers.clone(),
         hosts: site.hosts.iter().chain(&known.host).cloned().collect(),
+        one_way: known.one_way(),
         trouble: known.trouble,
         queue: 0,
     }
+}
+
+/// The distances between all sites.
+#[derive(Serialize)]
+struct Map {
+    here: SiteName,
+    sites: Vec<Placed>,
+    distances: Vec<Distance>,
+}
+
+#[derive(Serialize)]
+struct Placed {
+    name: SiteName,
+    state: &'static str,
+}
+
+/// What one site measured of another.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Distance {
+    from: SiteName,
+    to: SiteName,
+    rtt_ms: f64,
+    usual_ms: f64,
+    age_seconds: f64,
+    /// How `to` stands, as `from` sees it.
+    state: &'static str,
+    /// Whether `from` hears probes of `to`.
+    hears: bool,
+}
+
+pub async fn map(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
+    let (snapshot, known) = (agent.snapshot(), agent.shared.liveness.distances());
+    let sites = snapshot.sites.values().map(|site| Placed {
+        name: site.name.clone(),
+        state: if site.own { "here" } else { word(known.state(&site.name)) },
+    });
+    let of = |from: &SiteName| {
+        let distances = known.measured_by(from).map(|(to, measured)| Distance {
+            from: from.clone(),
+            to: to.clone(),
+            rtt_ms: ms(measured.rtt),
+            usual_ms: ms(measured.usual),
+            age_seconds: measured.age.as_secs_f64(),
+            state: word(measured.state),
+            hears: measured.hears,
+        });
+        distances.collect::<Vec<_>>()
+    };
+    let distances = snapshot.sites.keys().flat_map(of).collect();
+    document("Map", Map { here: agent.config().site.clone(), sites: sites.collect(), distances })
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 fn word(state: PeerState) -> &'static str {

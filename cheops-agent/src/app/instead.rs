@@ -10,7 +10,7 @@ use crate::admin::explain::{self, Question};
 use crate::cli::agent::Arguments;
 use crate::config::{self, Config};
 use crate::kernel;
-use crate::metadata::{Aliases, Names, build, guards};
+use crate::metadata::{Aliases, Distances, Names, build, guards};
 use crate::observe::Grade;
 use crate::plan::World;
 use crate::profile::Profiles;
@@ -80,7 +80,9 @@ fn explain(arguments: &Arguments, words: &[String]) -> anyhow::Result<ExitCode> 
         anyhow::Ok((names, explain::resolve(&question.url).await?))
     })?;
     let snapshot = build(&config, &names);
-    let world = World { snapshot: &snapshot, profiles: &profiles, carriers: &config.scope, here: &config.site };
+    // No other site is asked here, so no distance is known.
+    let (carriers, here, distances) = (&config.scope, &config.site, Distances::default());
+    let world = World { snapshot: &snapshot, distances: &distances, profiles: &profiles, carriers, here };
     let answer = explain::explain(&question, &addresses, &world, &guards(&snapshot, &Aliases::default()))?;
     let refused = answer.contains_key("problem");
     print(&crate::cli::explain::text(&serde_json::Value::Object(answer)))?;

@@ -49,8 +49,9 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
             .await
             .with_context(|| format!("can't listen for peers at {}", peer.listen))?,
     };
-    let server = Arc::new(server);
-    Ok(Ends { shown: admin::Peers { client, liveness: Liveness::new(), counters }, server })
+    let liveness = Liveness::new();
+    let server = Arc::new(server.telling(liveness.clone()));
+    Ok(Ends { shown: admin::Peers { client, liveness, counters }, server })
 }
 
 /// The listener, if it is one at that address.

@@ -274,7 +274,17 @@ impl Started {
         }
         if let Some(peers) = self.agent.peers.clone() {
             let shared = self.agent.shared.clone();
-            let own: Vec<String> = self.agent.config().peer.iter().map(|peer| peer.listen.to_string()).collect();
+            let config = self.agent.config();
+            let own: Vec<String> = config.peer.iter().map(|peer| peer.listen.to_string()).collect();
+            if let Some(peer) = &config.peer {
+                let (liveness, listen, drain) = (peers.liveness.clone(), peer.listen, shared.drain.clone());
+                // An agent that goes makes room for its successor's datagrams.
+                let beat = async move {
+                    tokio::select! { () = liveness.beat(listen) => {}, () = drain.cancelled() => {} }
+                    std::future::pending().await
+                };
+                self.background.spawn_on(beat, &self.data);
+            }
             self.background.spawn_on(
                 async move { peers.liveness.run(&peers.client, || shared.snapshot.load_full(), &own).await },
                 &self.data,

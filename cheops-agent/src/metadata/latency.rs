@@ -13,6 +13,7 @@ mod track;
 pub use accrual::Accrual;
 pub use distances::{Distances, Measured};
 pub use loss::Loss;
+pub(crate) use loss::share;
 pub use rtt::Rtt;
 pub use track::{State, Track};
 

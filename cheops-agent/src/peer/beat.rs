@@ -10,8 +10,8 @@ mod aim;
 mod ears;
 mod socket;
 
-pub(super) use aim::Aim;
-pub(super) use ears::{Ears, Heard};
+pub(super) use aim::{Aim, key_of};
+pub(super) use ears::Ears;
 pub(super) use socket::carry;
 
 use std::fmt;
@@ -20,7 +20,7 @@ use ring::hmac;
 use serde::{Deserialize, Serialize};
 
 /// A whole datagram.
-const LENGTH: usize = FIELDS + MAC;
+pub(super) const LENGTH: usize = FIELDS + MAC;
 const FIELDS: usize = 24;
 const MAC: usize = 16;
 /// The protocol and its version.

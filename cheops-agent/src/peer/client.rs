@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::ResponseFuture;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -19,9 +19,11 @@ use tokio_util::task::TaskTracker;
 
 pub(super) use self::link::OpenExchange;
 use self::link::{Asker, Link, Trouble};
+use super::beat::Key;
 use super::counters::Counters;
 use super::envelope::Envelope;
 use super::error::{PeerError, Refusal};
+use super::liveness::Table;
 use super::outcome::Outcome;
 use super::stream::PeerStream;
 use super::trust::Security;
@@ -30,8 +32,8 @@ use crate::http::Code;
 use crate::metadata::Site;
 use crate::names::{HostName, SiteName};
 
-/// A `hello` is a few hundred bytes.
-const HELLO_BYTES: usize = 4096;
+/// A `hello` with the distances to 256 sites, whose names are long.
+const HELLO_BYTES: usize = 128 * 1024;
 
 /// Times and limits of the asking end.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,44 @@ pub struct Hello {
     pub site: SiteName,
     pub host: HostName,
     pub version: String,
+    /// What the asker's datagrams are sealed with from now on, if it asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beat: Option<Key>,
+    /// The number of what it measured, and that itself if the asker doesn't know it.
+    #[serde(default)]
+    pub table_version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
+}
+
+/// What a peer is asked for besides who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// A key for datagrams.
+    pub key: bool,
+    /// The number of its measurements that is known here; 0 for none.
+    pub table: u64,
+}
+
+const ASK_KEY: HeaderName = HeaderName::from_static("cheops-beat");
+const ASK_TABLE: HeaderName = HeaderName::from_static("cheops-table");
+
+impl Asks {
+    fn to_headers(self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if self.key {
+            headers.insert(ASK_KEY, HeaderValue::from_static("1"));
+        }
+        headers.insert(ASK_TABLE, HeaderValue::from(self.table));
+        headers
+    }
+
+    /// What a peer asks for.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let table = text(ASK_TABLE).and_then(|number| number.parse().ok());
+        Self { key: text(ASK_KEY) == Some("1"), table: table.unwrap_or_default() }
+    }
 }
 
 /// The links to all peers. Shared; [`Client::close`] ends what it has started.
@@ -136,11 +176,12 @@ impl Client {
         &self,
         site: &SiteName,
         address: &str,
+        asks: Asks,
         deadline: Instant,
     ) -> Result<(Hello, Duration), PeerError> {
         let unreachable = |reason: String| PeerError::Unreachable { site: site.clone(), reason };
         let link = self.link(site, address);
-        let hello = match timeout_at(deadline, self.ask(&link)).await {
+        let hello = match timeout_at(deadline, self.ask(&link, asks)).await {
             Err(_) => return Err(PeerError::Timeout { site: site.clone(), outcome: Outcome::NotSent }),
             Ok(hello) => hello.map_err(unreachable)?,
         };
@@ -150,9 +191,9 @@ impl Client {
         }
     }
 
-    async fn ask(&self, link: &Arc<Link>) -> Result<(Hello, Duration), String> {
+    async fn ask(&self, link: &Arc<Link>, asks: Asks) -> Result<(Hello, Duration), String> {
         let text = |error: h2::Error| error.to_string();
-        let hello = request(Method::GET, HELLO_PATH, HeaderMap::new());
+        let hello = request(Method::GET, HELLO_PATH, asks.to_headers());
         let started = self.start(link, Asker::Probe, hello, true).await.map_err(|trouble| trouble.reason)?;
         let began = Instant::now();
         let mut body = started.answer.await.map_err(text)?.into_body();

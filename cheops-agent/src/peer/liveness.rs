@@ -1,89 +1,42 @@
-//! Which peers live, and how far away they are: each agent of each other site is asked for its hello all the time.
+//! Which peers live, and how far away they are: each agent of each other site is probed all the time, over its link and
+//! with datagrams beside it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod board;
+mod status;
+mod table;
+
+use std::collections::{BTreeSet, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::client::{Client, Hello};
-use crate::metadata::{Site, Snapshot};
-use crate::names::{HostName, SiteName};
+use self::board::{Board, Held};
+pub use self::status::{PeerState, PeerStatus};
+pub use self::table::{Row, Table};
+use super::PeerIdentity;
+use super::beat::{self, Key};
+use super::client::{Asks, Client};
+use crate::metadata::{Distances, Site, Snapshot};
+use crate::names::SiteName;
 
-/// Between two probes of one agent, jittered by a fifth.
+/// Between two probes of one agent over its link, jittered by a fifth.
 const EVERY: Duration = Duration::from_secs(1);
-/// A probe that takes longer has failed.
+/// A probe over the link that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Failed probes until a peer that was alive counts as dead.
-const DEAD_AFTER: u32 = 3;
+/// How often what is known is put together for decisions.
+const REFRESH: Duration = Duration::from_millis(200);
 /// Agents that are probed: more than a federation has.
 const MAX_PEERS: usize = 10_000;
 
-/// How a peer stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PeerState {
-    /// Not yet asked.
-    #[default]
-    Unknown,
-    Alive,
-    /// It was alive, and the last probe failed.
-    Suspect,
-    Dead,
-}
-
-/// What is known of one agent.
-#[derive(Clone, Debug, Default)]
-pub struct PeerStatus {
-    pub state: PeerState,
-    /// The least round-trip time seen: the distance.
-    pub rtt_min: Option<Duration>,
-    /// The usual one: an exponentially weighted mean, a new value counting an eighth.
-    pub rtt: Option<Duration>,
-    /// When it last answered.
-    pub heard: Option<Instant>,
-    pub host: Option<HostName>,
-    pub version: Option<String>,
-    /// Why the last probe failed, if it did.
-    pub trouble: Option<String>,
-    failures: u32,
-}
-
-impl PeerStatus {
-    /// How old what is known is; `None` if it never answered.
-    pub fn age(&self) -> Option<Duration> {
-        self.heard.map(|heard| heard.elapsed())
-    }
-
-    fn answered(&mut self, hello: Hello, took: Duration, now: Instant) {
-        self.state = PeerState::Alive;
-        self.rtt_min = Some(self.rtt_min.map_or(took, |least| least.min(took)));
-        self.rtt = Some(self.rtt.map_or(took, |usual| (usual * 7 + took) / 8));
-        self.heard = Some(now);
-        self.host = Some(hello.host);
-        self.version = Some(hello.version);
-        self.trouble = None;
-        self.failures = 0;
-    }
-
-    fn failed(&mut self, trouble: String) {
-        self.failures = self.failures.saturating_add(1);
-        self.trouble = Some(trouble);
-        self.state = match self.state {
-            PeerState::Alive | PeerState::Suspect if self.failures < DEAD_AFTER => PeerState::Suspect,
-            _ => PeerState::Dead,
-        };
-    }
-}
-
-type Known = BTreeMap<(SiteName, String), PeerStatus>;
-
-/// The board on which probes write and `status` reads.
+/// The board on which probes write, and from which decisions, `status` and other sites read.
 #[derive(Default)]
 pub struct Liveness {
-    known: Mutex<Known>,
+    board: Mutex<Board>,
+    distances: ArcSwap<Distances>,
 }
 
 impl Liveness {
@@ -94,31 +47,25 @@ impl Liveness {
 
     /// What is known of each agent, by site and address.
     pub fn peers(&self) -> Vec<(SiteName, String, PeerStatus)> {
-        let known = self.lock();
-        known.iter().map(|((site, address), status)| (site.clone(), address.clone(), status.clone())).collect()
+        self.board().peers()
     }
 
     /// The best state among the site's agents, and the least distance.
     pub fn site(&self, site: &SiteName) -> PeerStatus {
-        let rank = |status: &PeerStatus| match status.state {
-            PeerState::Alive => 0,
-            PeerState::Suspect => 1,
-            PeerState::Unknown => 2,
-            PeerState::Dead => 3,
-        };
-        let known = self.lock();
-        let of_site = known.iter().filter(|((of, _), _)| of == site).map(|(_, status)| status);
-        of_site.min_by_key(|status| (rank(status), status.rtt_min)).cloned().unwrap_or_default()
+        self.board().site(site)
+    }
+
+    /// Distances and states as of a moment ago.
+    pub fn distances(&self) -> Guard<Arc<Distances>> {
+        self.distances.load()
     }
 
     /// The site with its agents in the order in which they are best tried: the dead ones last.
     pub fn ordered(&self, site: &Site) -> Site {
-        let known = self.lock();
+        let board = self.board();
         let mut site = site.clone();
         let name = site.name.clone();
-        site.peers.sort_by_key(|address| {
-            known.get(&(name.clone(), address.clone())).is_some_and(|status| status.state == PeerState::Dead)
-        });
+        site.peers.sort_by_key(|address| board.state(&name, address) == Some(PeerState::Dead));
         site
     }
 
@@ -127,12 +74,15 @@ impl Liveness {
     pub async fn run(&self, client: &Client, snapshot: impl Fn() -> Arc<Snapshot>, own: &[String]) {
         let mut probes = FuturesUnordered::new();
         let mut under_way = HashSet::new();
+        let mut refresh = interval(REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let wanted = wanted(&snapshot(), own);
-            self.lock().retain(|key, _| wanted.contains(key));
+            let now = snapshot();
+            let wanted = wanted(&now, own);
+            self.board().wanted(now.own_site().map(|site| &site.name), &wanted);
             client.retain(|key| wanted.contains(key));
             for key in wanted {
-                if under_way.insert(key.clone()) {
+                if self.board().hello_due(&key) && under_way.insert(key.clone()) {
                     probes.push(self.probe(client, key));
                 }
             }
@@ -142,27 +92,69 @@ impl Liveness {
                 tokio::select! {
                     () = &mut pause => break,
                     Some(done) = probes.next() => { under_way.remove(&done); }
+                    _ = refresh.tick() => self.refresh(),
                 }
             }
         }
     }
 
+    /// Sends and answers datagrams at `listen` until it is dropped.
+    pub async fn beat(&self, listen: SocketAddr) {
+        beat::carry(self, listen).await;
+    }
+
     async fn probe(&self, client: &Client, key: (SiteName, String)) -> (SiteName, String) {
-        let answer = client.hello(&key.0, &key.1, Instant::now() + PATIENCE).await;
-        let mut known = self.lock();
-        if known.len() < MAX_PEERS || known.contains_key(&key) {
-            let status = known.entry(key.clone()).or_default();
-            match answer {
-                Ok((hello, took)) => status.answered(hello, took, Instant::now()),
-                Err(error) => status.failed(error.to_string()),
+        let asks = self.board().asks(&key);
+        let answer = client.hello(&key.0, &key.1, asks, Instant::now() + PATIENCE).await;
+        match answer {
+            Ok((hello, took)) => {
+                let to = match &hello.beat {
+                    Some(_) => resolved(&key.1).await,
+                    None => None,
+                };
+                self.board().answered(&key, hello, took, to);
             }
+            Err(error) => self.board().failed(&key, error.to_string()),
         }
         key
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn refresh(&self) {
+        let distances = self.board().distances();
+        self.distances.store(Arc::new(distances));
     }
+
+    /// What a peer is told that asks who this agent is: a key for its datagrams if it wants one, and what is measured
+    /// here if it doesn't know that already.
+    pub(super) fn told(&self, asker: Option<&PeerIdentity>, asks: Asks) -> (Option<Key>, u64, Option<Table>) {
+        let mut board = self.board();
+        let key = asker.filter(|_| asks.key).and_then(|asker| board.ears.issue(asker));
+        let table = board.table.clone();
+        (key, table.version, (asks.table != table.version).then(|| (*table).clone()))
+    }
+
+    /// Whether datagrams can be received.
+    pub(super) fn listens(&self, open: bool) {
+        self.board().ears.open = open;
+    }
+
+    /// The datagrams that are to be sent now.
+    pub(super) fn due(&self) -> Vec<(SocketAddr, [u8; beat::LENGTH])> {
+        self.board().due()
+    }
+
+    /// A datagram came: what it is answered with.
+    pub(super) fn came(&self, bytes: &[u8]) -> Option<[u8; beat::LENGTH]> {
+        self.board().came(bytes)
+    }
+
+    fn board(&self) -> Held<'_> {
+        Held::now(self.board.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn resolved(address: &str) -> Option<SocketAddr> {
+    tokio::net::lookup_host(address).await.ok()?.next()
 }
 
 /// Every agent that is to be probed.

@@ -21,6 +21,7 @@ use super::PeerIdentity;
 use super::counters::{Count, Counters};
 use super::envelope::{Envelope, refusal_trailers};
 use super::error::{Refusal, io_error};
+use super::liveness::Liveness;
 use super::stream::ServerStream;
 use super::trust::Security;
 
@@ -58,6 +59,8 @@ pub(super) struct Host {
     pub(super) limits: ServerLimits,
     pub(super) counters: Arc<Counters>,
     pub(super) exchanges: Arc<Semaphore>,
+    /// What peers are told that ask who this agent is.
+    pub(super) liveness: Arc<Liveness>,
 }
 
 /// A listener for peers.
@@ -88,7 +91,16 @@ impl Server {
     ) -> Self {
         let exchanges = Arc::new(Semaphore::new(limits.exchanges as usize));
         let security = ArcSwap::from_pointee(security);
-        Self { listener, host: Arc::new(Host { identity, security, limits, counters, exchanges }) }
+        Self { listener, host: Arc::new(Host { identity, security, limits, counters, exchanges, liveness: Liveness::new() }) }
+    }
+
+    /// Tells peers what this board knows. To be called before it runs.
+    #[must_use]
+    pub fn telling(mut self, liveness: Arc<Liveness>) -> Self {
+        if let Some(host) = Arc::get_mut(&mut self.host) {
+            host.liveness = liveness;
+        }
+        self
     }
 
     /// The listener, to be kept when this agent ends.

@@ -2,6 +2,7 @@
 
 mod exchange;
 mod links;
+mod measured;
 mod misbehaviour;
 
 use std::future::Future;

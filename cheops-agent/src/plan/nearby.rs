@@ -87,7 +87,7 @@ impl Sites {
     }
 
     fn add(&mut self, expr: &Expr, service: &Service, entry: &SiteName, world: &World<'_>) {
-        let mut looked_at = match expr {
+        let mut looked_at: Vec<Candidate> = match expr {
             Expr::Site(name) => return self.put(SiteName::from(name.text.as_str())),
             Expr::Around { site, within } => {
                 let from = SiteName::from(site.text.as_str());
@@ -96,9 +96,7 @@ impl Sites {
             Expr::All(_) => world.snapshot.sites.keys().map(|site| near(site, entry, None, service, world)).collect(),
             expr => return expr.parts().iter().for_each(|part| self.add(part, service, entry, world)),
         };
-        Vec::sort_by_key(&mut looked_at, |candidate: &Candidate| {
-            (candidate.verdict == Verdict::Last, candidate.rtt.is_none(), candidate.rtt)
-        });
+        looked_at.sort_by_key(|one| (one.verdict == Verdict::Last, one.rtt.is_none(), one.rtt));
         for candidate in looked_at {
             if matches!(candidate.verdict, Verdict::In | Verdict::Last) {
                 self.put(candidate.site.clone());

@@ -1,5 +1,6 @@
 //! The decision, enumerated: forms of scopes × methods × entry sites × carriers.
 
+mod around;
 mod forwarding;
 mod inherited;
 mod prefixes;
@@ -14,7 +15,7 @@ use crate::address::OrigDst;
 use crate::config::{HostHeader, ScopeCarriers, WhenAgentDown};
 use crate::http::head::RequestHead;
 use crate::http::{Code, Problem};
-use crate::metadata::{Endpoint, Service, Site, Snapshot};
+use crate::metadata::{Distances, Endpoint, Service, Site, Snapshot};
 use crate::names::SiteName;
 use crate::profile::{CapacityError, Profiles};
 use crate::scope::Completed;
@@ -51,6 +52,7 @@ fn service(name: &str, kind: &str, endpoints: &str) -> Arc<Service> {
 
 struct Fixture {
     snapshot: Snapshot,
+    distances: Distances,
     profiles: Profiles,
     carriers: ScopeCarriers,
     here: SiteName,
@@ -90,6 +92,7 @@ impl Fixture {
         std::fs::write(directory.path().join("cloud.toml"), profile).expect("written");
         Self {
             snapshot: Snapshot { sites: SITES.map(|name| (name.into(), site(name))).into(), services },
+            distances: Distances::default(),
             profiles: Profiles::load(&[directory.path().to_owned()]).expect("valid"),
             carriers: ScopeCarriers { header: "X-Scope".into(), parameter: "scope".into() },
             here: "Berlin".into(),
@@ -97,7 +100,13 @@ impl Fixture {
     }
 
     fn world(&self) -> World<'_> {
-        World { snapshot: &self.snapshot, profiles: &self.profiles, carriers: &self.carriers, here: &self.here }
+        World {
+            snapshot: &self.snapshot,
+            distances: &self.distances,
+            profiles: &self.profiles,
+            carriers: &self.carriers,
+            here: &self.here,
+        }
     }
 }
 
@@ -207,11 +216,10 @@ fn collaborations_that_are_not_built_are_named_and_located() {
         ("{Nova: Berlin & Paris}", (7, 14), "& (replication)"),
         ("Berlin & Paris", (0, 14), "& (replication)"),
         ("{Nova: Berlin % Paris, prime: Berlin}", (7, 14), "% (cross)"),
-        ("{around: Berlin, 50ms}", (9, 6), "around (sites within a distance)"),
-        ("{Nova: around(Berlin, 50ms)}", (14, 6), "around (sites within a distance)"),
-        ("{Nova: *}", (7, 1), "* (every site)"),
+        ("{Nova: around(Berlin, 50ms) & Paris}", (14, 21), "& (replication)"),
+        ("{Nova: Paris & *}", (7, 9), "& (replication)"),
+        ("{Nova: Berlin || (Paris % around(Nantes, 1s))}", (18, 21), "% (cross)"),
         ("{Nova: Berlin || (Paris & Nantes)}", (18, 14), "& (replication)"),
-        ("{Nova: Berlin || *}", (17, 1), "* (every site)"),
         // also for a service that this request doesn't address: half a workflow is worse than none
         ("{Nova: Berlin, Glance: Berlin & Paris}", (23, 14), "& (replication)"),
     ] {

@@ -50,8 +50,8 @@ impl Connection {
             },
         };
         let (snapshot, profiles) = (self.shared.snapshot.load(), self.shared.profiles.load());
-        let world =
-            World { snapshot: &snapshot, profiles: &profiles, carriers: &self.config.scope, here: &self.config.site };
+        let (carriers, here, distances) = (&self.config.scope, &self.config.site, self.shared.liveness.distances());
+        let world = World { snapshot: &snapshot, distances: &distances, profiles: &profiles, carriers, here };
         let asked = Asked { head, orig: self.taken.orig, session: session.as_deref(), workflow: None };
         let inherited = ids::inherited(&self.shared, &self.config, &snapshot, head, self.taken.orig);
         Ok(match &inherited {

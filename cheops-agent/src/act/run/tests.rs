@@ -378,7 +378,8 @@ async fn take(at: &AtSite, addressed: &AtSite, client: DuplexStream) -> Ran {
 fn planned(at: &AtSite, addressed: &AtSite, request: &RequestHead) -> (crate::plan::Plan, Bytes) {
     let (config, snapshot) = (at.shared.config.load(), at.shared.snapshot.load());
     let profiles = at.shared.profiles.load();
-    let world = World { snapshot: &snapshot, profiles: &profiles, carriers: &config.scope, here: &config.site };
+    let (carriers, here, distances) = (&config.scope, &config.site, at.shared.liveness.distances());
+    let world = World { snapshot: &snapshot, distances: &distances, profiles: &profiles, carriers, here };
     let orig = OrigDst::new(addressed.service.address);
     let asked = Asked { head: request, orig, session: None, workflow: None };
     match decide(&asked, &world) {

@@ -20,6 +20,8 @@ pub struct Measured {
     pub by: SiteName,
     /// How `by` sees the other.
     pub state: State,
+    /// Whether the other's probes come to `by`.
+    pub hears: bool,
 }
 
 /// All distances that are known now, and how each site stands as seen from here. What is missing is unknown, not zero.

@@ -205,6 +205,7 @@ fn the_nearest_host_counts_and_either_side_may_have_measured() {
         age: ms(age),
         by: site(by),
         state,
+        hears: true,
     };
     let mut distances = Distances::default();
     distances.add(&site("Nantes"), measured("Paris", 30, 10, State::Alive));

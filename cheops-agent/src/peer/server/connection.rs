@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{Call, Host, Serve, ServerLimits};
-use crate::peer::client::Hello;
+use crate::peer::client::{Asks, Hello};
 use crate::peer::counters::Count;
 use crate::peer::envelope::Envelope;
 use crate::peer::trust::{IdentityError, PeerIdentity, Security};
@@ -151,7 +151,7 @@ async fn stream<S: Serve>(
     mut respond: SendResponse<Bytes>,
 ) {
     let done = match (request.method(), request.uri().path()) {
-        (&Method::GET, HELLO_PATH) => hello(&host, &mut respond),
+        (&Method::GET, HELLO_PATH) => hello(&host, &caller, &request, &mut respond),
         (&Method::POST, EXCHANGE_PATH | NOTE_PATH) => return exchange(host, caller, serve, request, respond).await,
         _ => status(&mut respond, StatusCode::NOT_FOUND),
     };
@@ -215,11 +215,21 @@ fn authenticated(
     }
 }
 
-fn hello(host: &Host, respond: &mut SendResponse<Bytes>) -> Result<(), h2::Error> {
+fn hello(
+    host: &Host,
+    caller: &Caller,
+    request: &Request<RecvStream>,
+    respond: &mut SendResponse<Bytes>,
+) -> Result<(), h2::Error> {
+    let asks = Asks::from_headers(request.headers());
+    let (beat, table_version, table) = host.liveness.told(caller.identity.as_ref(), asks);
     let hello = Hello {
         site: host.identity.site.clone(),
         host: host.identity.host.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        beat,
+        table_version,
+        table,
     };
     let body = serde_json::to_vec(&hello).unwrap_or_default();
     respond.send_response(Response::new(()), false)?.send_data(body.into(), true)

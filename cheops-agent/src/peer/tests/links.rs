@@ -312,7 +312,7 @@ async fn liveness_tells_who_lives_and_how_far_away() {
             if !stopped.load(Ordering::Relaxed) {
                 if paris.state == PeerState::Alive && nantes.state == PeerState::Dead {
                     assert!(paris.rtt_min.expect("a distance") <= paris.rtt.expect("a distance"));
-                    assert!(paris.age().expect("an age") < SOON && nantes.age().is_none());
+                    assert!(paris.age.expect("an age") < SOON && nantes.age.is_none());
                     assert_eq!(paris.host, Some("p1".into()));
                     assert!(nantes.trouble.expect("a reason").contains("refused"));
                     running.task.abort();
