@@ -11,6 +11,7 @@ mod exec;
 pub mod exit;
 pub mod explain;
 mod man;
+mod map;
 pub mod output;
 mod profile;
 mod scope;
@@ -61,6 +62,8 @@ pub enum Verb {
     Check(check::Arguments),
     /// The sites that are known
     Sites,
+    /// How far the sites are from one another
+    Map,
     /// The services that are known, and where they are
     Services,
     /// What would be done with a request, and why; sends nothing
@@ -108,6 +111,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Exit> {
         Verb::Status(arguments) => status::run(&arguments, context),
         Verb::Check(arguments) => check::run(&arguments, context),
         Verb::Sites => sites::run(context),
+        Verb::Map => map::run(context),
         Verb::Services => services::run(context),
         Verb::Explain(arguments) => explain::run(&arguments, context),
         Verb::Scope(arguments) => scope::run(&arguments, context),

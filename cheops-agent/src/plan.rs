@@ -17,5 +17,5 @@ mod tests;
 
 pub use crate::profile::OpKind;
 pub use decide::{Asked, Decision, Workflow, World, decide, explain};
-pub use nearby::{Candidate, Verdict};
 pub use model::{CarriedScope, Destination, GoesOn, NextOn, Plan, Reason, Route, ScopeSource};
+pub use nearby::{Candidate, Verdict};

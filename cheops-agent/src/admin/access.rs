@@ -73,8 +73,17 @@ fn groups(uid: Uid, gid: Gid) -> Vec<Gid> {
 
 /// The least role for a route.
 fn needed(path: &str) -> Role {
-    const USERS: &[&str] =
-        &["/v1/status", "/v1/sites", "/v1/services", "/v1/explain", "/v1/tap", "/healthz", "/readyz", "/openapi.json"];
+    const USERS: &[&str] = &[
+        "/v1/status",
+        "/v1/sites",
+        "/v1/map",
+        "/v1/services",
+        "/v1/explain",
+        "/v1/tap",
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+    ];
     if USERS.contains(&path) || path == "/v1/sessions" || path.starts_with("/v1/sessions/") {
         Role::User
     } else {

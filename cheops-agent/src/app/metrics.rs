@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -13,11 +14,18 @@ use super::capture::Capture;
 use crate::act::Shared;
 use crate::admin::Peers;
 use crate::kernel::session::Sessions;
-use crate::peer::{Count, PeerState};
+use crate::peer::{Count, PeerState, PeerStatus};
 use crate::workflow::{Kind, Refused, Workflows};
 
 /// The kernel programs' counters, by hook and by outcome and reason.
 pub struct Kernel(pub Capture);
+
+/// What a gauge shows of a site; nothing when that is unknown.
+type Figure = fn(&PeerStatus) -> Option<f64>;
+
+fn seconds(time: Option<Duration>) -> Option<f64> {
+    time.map(|time| time.as_secs_f64())
+}
 
 /// The peer links: what happened on them, and how each site stands.
 pub struct Links {
@@ -119,15 +127,24 @@ impl Collector for Links {
             let up = ConstGauge::new(i64::from(status.state == PeerState::Alive));
             up.encode(family.encode_family(&[("site", site)])?)?;
         }
-        let mut family = encoder.encode_descriptor(
-            "peer_rtt_seconds",
-            "Usual round trip to another site's agent",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (site, status) in others() {
-            if let Some(rtt) = status.rtt {
-                ConstGauge::new(rtt.as_secs_f64()).encode(family.encode_family(&[("site", site)])?)?;
+        let others: Vec<_> = others().collect();
+        for (name, meaning, value) in [
+            ("peer_rtt_seconds", "Usual round trip to another site's agent", (|known| seconds(known.rtt)) as Figure),
+            ("peer_rtt_min_seconds", "Least round trip of the last seconds: the distance", |known| {
+                seconds(known.rtt_min)
+            }),
+            ("peer_jitter_seconds", "How much a round trip differs from the one before", |known| seconds(known.jitter)),
+            ("peer_loss_ratio", "Part of the probes without an answer", |known| known.loss),
+            ("peer_age_seconds", "Since another site's agent last answered", |known| seconds(known.age)),
+            ("peer_one_way", "Whether only one direction works", |known| {
+                Some(if known.one_way().is_some() { 1.0 } else { 0.0 })
+            }),
+        ] {
+            let mut family = encoder.encode_descriptor(name, meaning, None, MetricType::Gauge)?;
+            for (site, status) in &others {
+                if let Some(value) = value(status) {
+                    ConstGauge::new(value).encode(family.encode_family(&[("site", *site)])?)?;
+                }
             }
         }
         Ok(())

@@ -131,6 +131,11 @@ pub fn milliseconds(value: &Value, name: &str) -> String {
     }
 }
 
+/// A part of one, in percent.
+pub fn percent(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_f64).map_or_else(|| "-".into(), |part| format!("{:.0}%", part * 100.0))
+}
+
 /// Seconds for people.
 pub fn seconds(value: &Value, name: &str) -> String {
     match value.get(name).and_then(Value::as_f64) {

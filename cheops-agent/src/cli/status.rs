@@ -111,5 +111,8 @@ fn text(status: &Value, output: Output) -> String {
             field(&connections, "taken")
         ),
     );
+    for site in items(status, "sites").iter().filter(|site| !site.get("one-way").is_none_or(Value::is_null)) {
+        line("one way", format!("{}: {}", field(site, "name"), field(site, "one-way")));
+    }
     format!("{text}\n{}", output.table(&sites(status)))
 }

@@ -91,7 +91,10 @@ impl Server {
     ) -> Self {
         let exchanges = Arc::new(Semaphore::new(limits.exchanges as usize));
         let security = ArcSwap::from_pointee(security);
-        Self { listener, host: Arc::new(Host { identity, security, limits, counters, exchanges, liveness: Liveness::new() }) }
+        Self {
+            listener,
+            host: Arc::new(Host { identity, security, limits, counters, exchanges, liveness: Liveness::new() }),
+        }
     }
 
     /// Tells peers what this board knows. To be called before it runs.

@@ -112,13 +112,7 @@ impl Sites {
     }
 }
 
-fn near(
-    site: &SiteName,
-    from: &SiteName,
-    within: Option<Duration>,
-    service: &Service,
-    world: &World<'_>,
-) -> Candidate {
+fn near(site: &SiteName, from: &SiteName, within: Option<Duration>, service: &Service, world: &World<'_>) -> Candidate {
     let measured = world.distances.between(from, site);
     let (rtt, age, by) = match measured {
         _ if site == from => (Some(Duration::ZERO), Some(Duration::ZERO), Some(from.clone())),

@@ -159,7 +159,10 @@ fn what_was_never_heard_is_unknown_then_dead() {
     assert_eq!(track.state(ms(9000)), State::Unknown);
     track.asked(ms(9000));
     assert_eq!(track.state(ms(12_999)), State::Unknown);
-    assert_eq!((track.state(ms(13_000)), track.age(ms(13_000)), track.rtt(ms(13_000)).is_none()), (State::Dead, None, true));
+    assert_eq!(
+        (track.state(ms(13_000)), track.age(ms(13_000)), track.rtt(ms(13_000)).is_none()),
+        (State::Dead, None, true)
+    );
 }
 
 #[test]

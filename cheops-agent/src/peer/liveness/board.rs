@@ -241,9 +241,8 @@ impl Board {
     /// What is known of the site, by its nearest agent that lives best.
     pub(super) fn site(&self, site: &SiteName) -> PeerStatus {
         let of_site = self.agents.iter().filter(|((of, _), _)| of == site).map(|(_, agent)| agent.status(self.now));
-        let mut best = of_site
-            .min_by_key(|status| (status.state, status.rtt_min.is_none(), status.rtt_min))
-            .unwrap_or_default();
+        let mut best =
+            of_site.min_by_key(|status| (status.state, status.rtt_min.is_none(), status.rtt_min)).unwrap_or_default();
         let heard = self.ears.of(site);
         best.heard = heard.last.map(|last| self.now.saturating_sub(last));
         best.loss_in = heard.loss.share();

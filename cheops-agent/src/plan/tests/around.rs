@@ -37,7 +37,8 @@ fn planned(fixture: &Fixture, method: &str, scope: &str) -> Plan {
 
 fn codes(plan: &Plan) -> Vec<(&str, &str)> {
     let sites = plan.candidates.iter().map(|candidate| candidate.site.as_str());
-    let codes = ["in-range", "known-site", "down-tried-last", "out-of-range", "distance-unknown", "down", "no-endpoint"];
+    let codes =
+        ["in-range", "known-site", "down-tried-last", "out-of-range", "distance-unknown", "down", "no-endpoint"];
     sites.zip(plan.reasons.iter().map(|reason| reason.code).filter(|code| codes.contains(code))).collect()
 }
 
@@ -119,7 +120,10 @@ fn nobody_in_range_is_refused_with_what_is_known() {
     assert_eq!((problem.code, problem.code.status()), (Code::DistanceUnknown, 503));
     assert_eq!(problem.position, Some((14, 6)));
     let hint = problem.hint.expect("a hint");
-    assert!(hint.contains("Paris, its distance from Nantes is unknown") && hint.contains("Nantes itself: is down"), "{hint}");
+    assert!(
+        hint.contains("Paris, its distance from Nantes is unknown") && hint.contains("Nantes itself: is down"),
+        "{hint}"
+    );
     // As long as other sites are left, what can't be known is left out.
     let plan = planned(&fixture, "POST", "{Nova: Paris || around(Nantes, 50ms)}");
     assert_eq!(short(&plan.route), "at Paris");
@@ -150,7 +154,10 @@ fn a_workflow_carries_the_expression() {
     let mut fixture = fixture(&ALL);
     let plan = planned(&fixture, "POST", "{around: Paris, 50ms}");
     let scope = Completed::parse(&plan.scope.expect("a scope").completed).expect("valid");
-    assert_eq!((scope.to_string().as_str(), &scope.default), (r#"{"Nova":"around(Paris, 50ms)","default":null}"#, &None));
+    assert_eq!(
+        (scope.to_string().as_str(), &scope.default),
+        (r#"{"Nova":"around(Paris, 50ms)","default":null}"#, &None)
+    );
     fixture.distances.stands(&"Paris".into(), State::Dead);
     let entry = "Berlin".into();
     let head = head("GET", "/v2/servers", None);

@@ -1,0 +1,194 @@
+//! `cheops map`: the sites and their distances, drawn.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use super::output::{Output, Rows, field, items, milliseconds, seconds};
+use super::{Context, Exit};
+
+/// The longest bar, in columns.
+const LONGEST: usize = 40;
+/// What stands beside a bar, besides the site's name.
+const BESIDE: usize = 24;
+/// Where nothing says how wide the terminal is.
+const WIDTH: usize = 80;
+
+pub fn run(context: &Context) -> anyhow::Result<Exit> {
+    let document = context.client.get("/v1/map")?;
+    let names = Rows { header: &["NAME"], narrow: 1, rows: Vec::new() };
+    let rows = items(&document, "sites").iter().map(|site| vec![field(site, "name")]).collect();
+    let names = Rows { rows, ..names };
+    context.output.print(&document, &names, || text(&document, context.output, width()))?;
+    Ok(Exit::Yes)
+}
+
+/// `COLUMNS`, else the terminal's own.
+fn width() -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let real = || rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    said.or_else(real).filter(|columns| *columns > 0).unwrap_or(WIDTH)
+}
+
+/// What one site measured of another.
+struct Known {
+    ms: f64,
+    text: String,
+    age: String,
+    state: String,
+    hears: bool,
+}
+
+/// The map for people, at most `width` columns wide as far as names allow.
+fn text(document: &Value, output: Output, width: usize) -> String {
+    let sites: Vec<(String, String)> =
+        items(document, "sites").iter().map(|site| (field(site, "name"), field(site, "state"))).collect();
+    let mut known = BTreeMap::new();
+    for one in items(document, "distances") {
+        let measured = Known {
+            ms: one.get("rtt-ms").and_then(Value::as_f64).unwrap_or_default(),
+            text: milliseconds(one, "rtt-ms"),
+            age: seconds(one, "age-seconds"),
+            state: field(one, "state"),
+            hears: one.get("hears") == Some(&Value::Bool(true)),
+        };
+        known.insert((field(one, "from"), field(one, "to")), measured);
+    }
+    let here = field(document, "here");
+    let mut lines = star(&here, &sites, &known, output, width);
+    if sites.len() > 2 {
+        lines.push(String::new());
+        lines.extend(matrix(&sites, &known, width).unwrap_or_else(|| pairs(&known)));
+    }
+    lines.join("\n")
+}
+
+type Measurements = BTreeMap<(String, String), Known>;
+
+/// The other sites as seen from here, the nearest first, each as far to the right as it is away.
+fn star(here: &str, sites: &[(String, String)], known: &Measurements, output: Output, width: usize) -> Vec<String> {
+    let mut others: Vec<_> = sites.iter().filter(|(name, _)| name != here).collect();
+    let of = |name: &String| known.get(&(here.to_owned(), name.clone()));
+    others.sort_by(|(one, _), (other, _)| {
+        let far = |name| of(name).map_or(f64::INFINITY, |known| known.ms);
+        far(one).total_cmp(&far(other))
+    });
+    let name_width = others.iter().map(|(name, _)| name.width()).max().unwrap_or_default();
+    let longest = width.saturating_sub(name_width + BESIDE).clamp(1, LONGEST);
+    let farthest =
+        others.iter().filter_map(|(name, _)| of(name)).map(|known| known.ms).fold(f64::MIN_POSITIVE, f64::max);
+    let mut lines = vec![format!("{here} (here)")];
+    for (index, (name, state)) in others.iter().enumerate() {
+        let branch = if index + 1 == others.len() { '└' } else { '├' };
+        let state = match state.as_str() {
+            "up" => output.good(state),
+            "down" => output.bad(state),
+            _ => output.doubtful(state),
+        };
+        let (bar, told) = match of(name) {
+            Some(known) => {
+                let length = ((known.ms / farthest * longest as f64).round() as usize).clamp(1, longest);
+                ("─".repeat(length), format!("{} ({} ago)", known.text, known.age))
+            }
+            None => ("┄".to_owned(), "distance unknown".to_owned()),
+        };
+        lines.push(format!("{branch}{bar} {} {told}, {state}", padded(name, name_width, false)));
+    }
+    lines
+}
+
+/// Everybody to everybody; nothing when it would be too wide.
+fn matrix(sites: &[(String, String)], known: &Measurements, width: usize) -> Option<Vec<String>> {
+    const CORNER: &str = "FROM \\ TO";
+    let cell = |from: &String, to: &String| match known.get(&(from.clone(), to.clone())) {
+        _ if from == to => "-".to_owned(),
+        Some(known) if known.state == "down" && known.hears => format!("{}<", known.text),
+        Some(known) if known.state == "down" => format!("{}!", known.text),
+        Some(known) => known.text.clone(),
+        None => "?".to_owned(),
+    };
+    let first = sites.iter().map(|(name, _)| name.width()).chain([CORNER.width()]).max().unwrap_or_default();
+    let widths: Vec<usize> = sites
+        .iter()
+        .map(|(to, _)| {
+            sites.iter().map(|(from, _)| cell(from, to).width()).chain([to.width()]).max().unwrap_or_default()
+        })
+        .collect();
+    if first + widths.iter().map(|width| width + 2).sum::<usize>() > width {
+        return None;
+    }
+    let line = |name: &str, cells: Vec<String>| {
+        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("  {}", padded(cell, *width, true)));
+        format!("{}{}", padded(name, first, false), cells.collect::<String>())
+    };
+    let mut lines = vec![line(CORNER, sites.iter().map(|(name, _)| name.clone()).collect())];
+    lines.extend(sites.iter().map(|(from, _)| line(from, sites.iter().map(|(to, _)| cell(from, to)).collect())));
+    let signs = [("?", "unknown"), ("!", "as last measured; it is down"), ("<", "heard, but it doesn't answer")];
+    let body = lines.join("\n");
+    let used = signs.iter().filter(|(sign, _)| body.contains(sign));
+    lines.extend(used.map(|(sign, meaning)| format!("{sign} {meaning}")));
+    Some(lines)
+}
+
+/// One line for each distance, where a matrix has no room.
+fn pairs(known: &Measurements) -> Vec<String> {
+    let mut all: Vec<_> = known.iter().collect();
+    all.sort_by(|(_, one), (_, other)| one.ms.total_cmp(&other.ms));
+    all.iter().map(|((from, to), known)| format!("{} {from} to {to}", padded(&known.text, 7, true))).collect()
+}
+
+/// By the columns that a text takes, not by its bytes.
+fn padded(text: &str, width: usize, right: bool) -> String {
+    let space = " ".repeat(width.saturating_sub(text.width()));
+    if right { format!("{space}{text}") } else { format!("{text}{space}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::Format;
+
+    fn document() -> Value {
+        let one = |from: &str, to: &str, ms: f64, state: &str, hears: bool| json!({ "from": from, "to": to, "rtt-ms": ms, "age-seconds": 0.4, "state": state, "hears": hears });
+        json!({
+            "here": "Berlin",
+            "sites": [{ "name": "Berlin", "state": "here" }, { "name": "Nantes", "state": "up" },
+                { "name": "Nürnberg", "state": "unknown" }, { "name": "Paris", "state": "down" }],
+            "distances": [one("Berlin", "Nantes", 60.0, "up", true), one("Berlin", "Paris", 20.0, "down", true),
+                one("Nantes", "Paris", 9.5, "up", true), one("Paris", "Berlin", 20.0, "down", false)],
+        })
+    }
+
+    #[test]
+    fn sites_are_drawn_by_their_distance() {
+        let plain = Output::new(Format::Table);
+        let drawn = text(&document(), plain, 60);
+        let expected = "\
+Berlin (here)
+├───────── Paris    20ms (0s ago), down
+├──────────────────────────── Nantes   60ms (0s ago), up
+└┄ Nürnberg distance unknown, unknown
+
+FROM \\ TO  Berlin  Nantes  Nürnberg  Paris
+Berlin          -    60ms         ?  20ms<
+Nantes          ?       -         ?  9.5ms
+Nürnberg        ?       ?         -      ?
+Paris       20ms!       ?         ?      -
+? unknown
+! as last measured; it is down
+< heard, but it doesn't answer";
+        assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_is_respected() {
+        let drawn = text(&document(), Output::new(Format::Table), 40);
+        assert!(drawn.lines().all(|line| line.width() <= 40), "{drawn}");
+        assert!(drawn.ends_with(
+            "  9.5ms Nantes to Paris\n   20ms Berlin to Paris\n   20ms Paris to Berlin\n   60ms Berlin to Nantes"
+        ));
+    }
+}
