@@ -131,7 +131,9 @@ fn the_tcp_listener_only_shows_and_only_to_loopback_names() -> anyhow::Result<()
     let host = federation.host("Berlin");
     let ask = |arguments: &[&str]| host.curl(&[arguments, &["-s"]].concat());
     let base = "http://127.0.0.1:7118";
-    for path in ["/v1/status", "/v1/sites", "/v1/map", "/v1/services", "/metrics", "/healthz", "/readyz", "/openapi.json"] {
+    for path in
+        ["/v1/status", "/v1/sites", "/v1/map", "/v1/services", "/metrics", "/healthz", "/readyz", "/openapi.json"]
+    {
         assert_eq!(ask(&[&format!("{base}{path}")])?.status, 200, "{path}");
     }
     for path in ["/v1/tap", "/v1/explain", "/v1/config", "/v1/sessions", "/v1/nothing"] {

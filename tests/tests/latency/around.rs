@@ -1,0 +1,138 @@
+//! `around` and `*`: the nearest live site at the time of the request, and never two.
+
+use std::time::Duration;
+
+use cheops_tests::lab::{Answer, Federation, Offered, Then, eventually};
+
+use super::{SOON, away, distance, four, until, until_measured};
+
+fn get(federation: &Federation, scope: &str) -> anyhow::Result<Answer> {
+    federation.get("Berlin", "app", "/echo", Some(scope))
+}
+
+/// Who answers a request with that scope at Berlin.
+fn who(federation: &Federation, scope: &str) -> Option<String> {
+    let answer = get(federation, scope).ok().filter(|answer| answer.status == 200)?;
+    let site = answer.header("x-cheops-site")?;
+    assert_eq!(Some(&site), answer.site().as_ref());
+    Some(site)
+}
+
+fn problem(answer: &Answer) -> anyhow::Result<(u16, String, String)> {
+    let told = answer.json()?;
+    let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+    Ok((answer.status, text("code"), text("hint")))
+}
+
+fn posts(federation: &Federation, site: &str) -> usize {
+    federation.service(site, "app").requests().iter().filter(|seen| seen.line().starts_with("POST")).count()
+}
+
+fn post(federation: &Federation, scope: &str) -> anyhow::Result<Answer> {
+    let body = "once";
+    let length = body.len();
+    let head = format!("POST /echo HTTP/1.1\r\nHost: app\r\nX-Scope: {scope}\r\nContent-Length: {length}\r\n\r\n");
+    federation.connect("Berlin", "app")?.exchange(format!("{head}{body}"))
+}
+
+/// Asked at Berlin for what is near Lyon, which Lyon measures: the delay of its link to Paris goes up and down again.
+#[test]
+fn around_follows_a_changing_delay() -> anyhow::Result<()> {
+    let federation = four()?;
+    away(&federation, "Lyon", "Paris", 10);
+    away(&federation, "Lyon", "Nantes", 30);
+    until_measured(&federation);
+    let around = "{app: around(Lyon, 50ms)}";
+    let federation = &federation;
+    let follows = |site: &str, within| {
+        let is = eventually(within, || who(federation, around).as_deref() == Some(site));
+        assert!(is, "{site}: {:?}", federation.agent("Berlin").cheops(&["map"]));
+    };
+    follows("Paris", SOON);
+    assert_eq!(who(federation, "{around: Lyon, 50ms}").as_deref(), Some("Paris"));
+    assert_eq!(who(federation, "{app: around(Lyon, 50ms) || Berlin}").as_deref(), Some("Paris"));
+    assert_eq!(who(federation, "{app: Nantes || around(Lyon, 50ms)}").as_deref(), Some("Nantes"));
+    assert_eq!(who(federation, "{app: around(Berlin, 1s)}").as_deref(), Some("Berlin"));
+    assert_eq!(who(federation, "{app: *}").as_deref(), Some("Berlin"));
+    away(federation, "Lyon", "Paris", 80);
+    follows("Nantes", Duration::from_secs(15));
+    assert!(distance(federation, "Berlin", "Lyon", "Paris").is_some_and(|ms| (79.0..200.0).contains(&ms)));
+    away(federation, "Lyon", "Paris", 10);
+    follows("Paris", Duration::from_secs(15));
+    explained(federation, around)
+}
+
+/// `explain` names each site, its distance, who measured it when, and why it is in or out.
+fn explained(federation: &Federation, scope: &str) -> anyhow::Result<()> {
+    let url = format!("http://{}/echo", federation.address("Berlin", "app"));
+    let output = federation.agent("Berlin").cheops(&["explain", "--scope", scope, "GET", &url])?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for part in [
+        "ms from Lyon (Lyon measured it",
+        "is tried [in-range]",
+        "Berlin, 6",
+        "is out of range, 50 ms at most [out-of-range]",
+        "Lyon itself: has no endpoint of the service that takes scopes [no-endpoint]",
+        "the scope binds app to Paris, else Nantes",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(output.status.code(), Some(0));
+    Ok(())
+}
+
+/// The first site in range takes the request or it doesn't; what may have happened there is never repeated.
+#[test]
+fn around_never_asks_two() -> anyhow::Result<()> {
+    let mut federation = four()?;
+    until_measured(&federation);
+    let around = "{app: around(Paris, 50ms)}";
+    assert_eq!(who(&federation, around).as_deref(), Some("Paris"));
+
+    // Nothing reached it: the next one serves.
+    federation.service_mut("Paris", "app").stop();
+    let answer = post(&federation, around)?;
+    assert_eq!((answer.status, answer.site().as_deref()), (200, Some("Berlin")));
+    assert_eq!(answer.header("x-cheops-sites").as_deref(), Some("Paris=unreachable, Berlin=answered"));
+    federation.service_mut("Paris", "app").restart()?;
+
+    // It took the request and was lost before it answered.
+    federation.service("Paris", "app").script("/echo", "", Then::Close);
+    let answer = post(&federation, around)?;
+    assert_eq!((answer.status, answer.json()?["code"].as_str()), (502, Some("outcome-unknown")));
+    assert_eq!((posts(&federation, "Paris"), posts(&federation, "Berlin"), posts(&federation, "Nantes")), (1, 1, 0));
+
+    // A dead site is none in range.
+    federation.agent_mut("Paris").kill9()?;
+    until(&federation, "Berlin", "Paris", "down", Duration::from_secs(10));
+    let mut answer = post(&federation, around)?;
+    let not_tried = || {
+        answer = post(&federation, around).expect("an answer");
+        answer.header("x-cheops-sites").is_none()
+    };
+    assert!(eventually(Duration::from_secs(2), not_tried), "a dead site is tried first");
+    assert_eq!((answer.status, answer.header("x-cheops-site").as_deref()), (200, Some("Berlin")));
+    Ok(())
+}
+
+/// Unknown is not zero: nobody ever measured Mars.
+#[test]
+fn an_unknown_distance_is_refused() -> anyhow::Result<()> {
+    let federation = Federation::builder()
+        .service(Offered::new("app", 8080))
+        .configure(|_, table| {
+            let mars = toml::toml! { name = "Mars" peer = "10.77.99.1:7117" };
+            let sites = table.get_mut("sites").and_then(|sites| sites.as_array_mut()).expect("sites");
+            sites.push(mars.into());
+        })
+        .start()?;
+    until(&federation, "Berlin", "Paris", "up", SOON);
+    let answer = get(&federation, "{app: around(Mars, 500ms)}")?;
+    let (status, code, hint) = problem(&answer)?;
+    assert_eq!((status, code.as_str()), (503, "distance-unknown"));
+    assert!(hint.contains("Paris, its distance from Mars is unknown: can't be in range"), "{hint}");
+    assert_eq!(who(&federation, "{app: Nantes || around(Mars, 500ms)}").as_deref(), Some("Nantes"));
+    let answer = get(&federation, "{app: Paris & around(Mars, 500ms)}")?;
+    assert_eq!((answer.status, answer.json()?["code"].as_str()), (501, Some("collaboration-not-built")));
+    Ok(())
+}
