@@ -73,6 +73,7 @@ const SUITES: &[Suite] = &[
     on_lab!("workflow", "the scope follows the calls that services make"),
     on_lab!("faults", "cuts, loss, dead and frozen agents: what users see"),
     on_lab!("exec", "the scope of a process tree"),
+    on_lab!("restart", "a hundred restarts under load: nobody notices"),
     on_lab!("crash", "a killed, hung or failing agent: never a by-pass, served again soon"),
     on_lab!("systemd", "units, their sandbox, installing, the agent under a real systemd"),
     on_lab!("commands", "cheops, cheops-agent, their answers and exit codes"),

@@ -182,6 +182,11 @@ impl Crowd {
     /// Waits until so many more requests were answered.
     pub fn goes_on(&mut self, more: u64) -> anyhow::Result<()> {
         let least = self.right()? + more;
+        self.reaches(least)
+    }
+
+    /// Waits until so many requests were answered in all.
+    pub fn reaches(&mut self, least: u64) -> anyhow::Result<()> {
         let end = Instant::now() + SOON;
         while self.right()? < least {
             ensure!(Instant::now() < end, "the clients don't get on: {:?}", self.fared()?);
