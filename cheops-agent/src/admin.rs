@@ -32,7 +32,7 @@ pub use access::{Caller, Role};
 pub use agent::{Agent, Peers};
 pub use error::ApiError;
 pub use life::{Life, Phase};
-pub use listen::{bind_socket, serve_socket, serve_tcp};
+pub use listen::{bind_socket, serve_socket, serve_tcp, socket};
 
 /// In every JSON document.
 pub const API_VERSION: &str = "cheops/v1";

@@ -10,6 +10,7 @@ mod capture;
 mod data;
 mod descriptors;
 mod doors;
+mod handover;
 mod instead;
 mod knowledge;
 mod logging;
@@ -21,6 +22,7 @@ mod reload;
 mod start;
 mod stop;
 mod store;
+mod successor;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,14 @@ use crate::config::{self, Loaded};
 
 /// The daemon: runs until it is told to stop, or does what was asked instead.
 pub fn run(arguments: &Arguments) -> ExitCode {
+    match handover::between() {
+        None => {}
+        Some(Ok(())) => return ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            eprintln!("the new agent can't be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
     if let Some(code) = instead::run(arguments) {
         return code;
     }
@@ -95,6 +105,13 @@ async fn live(
             }
             told = signals.next() => match told {
                 Told::Stop => break,
+                Told::Replace => match successor::hand_over(&mut started).await {
+                    Ok(came) => {
+                        successor::retire(started, came, signals).await;
+                        return Ok(());
+                    }
+                    Err(error) => tracing::error!("no new agent has taken over, this one goes on: {error:#}"),
+                },
                 Told::Reload => reload::reload(&started, &level, arguments.log.is_some()).await,
             },
             ended = started.background.join_next() => anyhow::bail!("a task that never ends has ended: {ended:?}"),
@@ -109,6 +126,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     reload: Signal,
+    replace: Signal,
 }
 
 /// What a signal asks for.
@@ -118,6 +136,8 @@ enum Told {
     Stop,
     /// SIGHUP.
     Reload,
+    /// SIGUSR2.
+    Replace,
 }
 
 impl Signals {
@@ -126,6 +146,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             reload: signal(SignalKind::hangup())?,
+            replace: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -134,6 +155,7 @@ impl Signals {
             _ = self.terminate.recv() => Told::Stop,
             _ = self.interrupt.recv() => Told::Stop,
             _ = self.reload.recv() => Told::Reload,
+            _ = self.replace.recv() => Told::Replace,
         }
     }
 

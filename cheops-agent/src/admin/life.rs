@@ -22,6 +22,8 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Running,
+    /// A successor takes over: nothing is changed meanwhile.
+    HandingOver,
     /// SIGTERM: exchanges go on until then.
     Draining {
         until: Instant,
@@ -65,6 +67,11 @@ impl Life {
         self.change(|inner| {
             inner.waiting.insert(part, why);
         });
+    }
+
+    /// A successor takes over, or doesn't after all.
+    pub fn hand_over(&self, begun: bool) {
+        self.change(|inner| inner.phase = if begun { Phase::HandingOver } else { Phase::Running });
     }
 
     /// The agent finishes its last exchanges.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +46,14 @@ pub async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
         std::os::unix::fs::chown(path, None, Some(group.gid.as_raw()))?;
     }
     Ok(listener)
+}
+
+/// The socket that an earlier agent hands on.
+///
+/// # Errors
+/// When it isn't one.
+pub fn socket(left: OwnedFd) -> io::Result<UnixListener> {
+    UnixListener::from_std(left.into())
 }
 
 /// Serves the unix socket until `stop`.

@@ -115,7 +115,7 @@ impl From<SessionError> for ApiError {
     fn from(error: SessionError) -> Self {
         let text = error.to_string();
         match error {
-            SessionError::Full => ApiError::Unavailable(text),
+            SessionError::Full | SessionError::Frozen => ApiError::Unavailable(text),
             SessionError::Unknown(_) => ApiError::NotFound(text),
             SessionError::NotCaught { .. }
             | SessionError::OtherNetwork { .. }

@@ -80,8 +80,8 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
     let waiting = agent.life.waiting();
     let (state, drain_seconds) = match agent.life.phase() {
         Phase::Draining { until } => ("draining", Some(until.saturating_duration_since(Instant::now()).as_secs_f64())),
-        Phase::Running if waiting.is_empty() => ("ready", None),
-        Phase::Running => ("not-ready", None),
+        Phase::Running | Phase::HandingOver if waiting.is_empty() => ("ready", None),
+        Phase::Running | Phase::HandingOver => ("not-ready", None),
     };
     let snapshot = agent.snapshot();
     let status = Status {

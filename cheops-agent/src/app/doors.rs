@@ -22,6 +22,8 @@ pub struct Doors {
     shared: Arc<Shared>,
     data: Handle,
     open: Option<Open>,
+    /// What came in before the doors were closed and opened again.
+    earlier: Vec<Came>,
     broken: Arc<AtomicBool>,
 }
 
@@ -36,12 +38,21 @@ pub struct Came {
     connections: TaskTracker,
     peers: Option<JoinHandle<()>>,
     stop_peers: CancellationToken,
+    earlier: Vec<Came>,
 }
 
 impl Doors {
     /// Closed doors.
     pub fn new(clients: Option<Listeners>, peers: Option<Arc<Server>>, shared: Arc<Shared>, data: Handle) -> Self {
-        Self { clients: clients.map(Arc::new), peers, shared, data, open: None, broken: Arc::default() }
+        Self {
+            clients: clients.map(Arc::new),
+            peers,
+            shared,
+            data,
+            open: None,
+            earlier: Vec::new(),
+            broken: Arc::default(),
+        }
     }
 
     /// Lets connections in. Nothing happens when they are open.
@@ -64,7 +75,7 @@ impl Doors {
             let (serve, stop) = (Arc::new(ServePeer(self.shared.clone())), stop_peers.clone());
             self.data.spawn(async move { server.run(serve, stop).await })
         });
-        self.open = Some(Open { stop, clients, came: Came { connections, peers, stop_peers } });
+        self.open = Some(Open { stop, clients, came: Came { connections, peers, stop_peers, earlier: Vec::new() } });
     }
 
     /// Lets nothing in any more, and gives out what came in so far. With `peers`, peers are told to go, and what they
@@ -78,7 +89,13 @@ impl Doors {
         }
         came.stop_peers.cancel();
         came.connections.close();
-        Some(came)
+        Some(Came { earlier: std::mem::take(&mut self.earlier), ..came })
+    }
+
+    /// Opens them again after all, and keeps what came in before.
+    pub fn open_again(&mut self, came: Option<Came>) {
+        self.earlier.extend(came);
+        self.open();
     }
 
     /// Tells whether the clients' door is as it should be.
@@ -128,5 +145,8 @@ impl Came {
             drop(peers.await);
         }
         self.peers = None;
+        for earlier in &mut self.earlier {
+            Box::pin(earlier.ended()).await;
+        }
     }
 }

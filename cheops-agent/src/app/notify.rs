@@ -48,6 +48,14 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// Another process is the agent from now on.
+pub fn main_process(pid: i32) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    if let Err(error) = send(&socket, &format!("MAINPID={pid}\n"), &[], LONG_PATIENCE) {
+        tracing::error!(%error, "systemd can't be told of the new agent");
+    }
+}
+
 /// The configuration is being read again; [`ready`] ends it.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {

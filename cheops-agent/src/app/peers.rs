@@ -55,7 +55,7 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
 }
 
 /// The listener, if it is one at that address.
-fn usable(left: OwnedFd, address: SocketAddr) -> Option<TcpListener> {
+pub fn usable(left: OwnedFd, address: SocketAddr) -> Option<TcpListener> {
     let socket = socket2::Socket::from(left);
     let at = socket.local_addr().ok().and_then(|at| at.as_socket());
     if !socket.is_listener().unwrap_or(false) || at != Some(address) {

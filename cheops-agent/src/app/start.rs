@@ -1,21 +1,22 @@
 //! The start, step by step.
 
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::capture::Capture;
-use super::doors::Doors;
+use super::doors::{Came, Doors};
+use super::handover::{self, Talk};
 use super::knowledge::{self, Knowledge};
 use super::peers::{self, Ends};
-use super::store::{NAME_PEER, Store};
+use super::store::{NAME_ADMIN, NAME_ADMIN_TCP, NAME_PEER, Store};
 use super::{background, metrics};
 use crate::accept::Listeners;
 use crate::act::Shared;
@@ -38,6 +39,10 @@ pub struct Started {
     pub data: Handle,
     pub doors: Doors,
     pub store: Store,
+    /// What is started when this agent is to be replaced.
+    pub program: PathBuf,
+    /// The admin API's listeners, by their names when they are handed on.
+    pub admin_listeners: Vec<(String, OwnedFd)>,
     /// Tasks that end only with the agent.
     pub background: JoinSet<()>,
     pub admin: JoinSet<std::io::Result<()>>,
@@ -48,14 +53,28 @@ pub struct Started {
 /// # Errors
 /// What makes this agent useless: an address that is taken, a certificate that can't be read, a kernel that refuses.
 pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<Started> {
-    let mut store = Store::of_systemd();
+    let (talk, mut store) = match Talk::as_successor()? {
+        Some((talk, left)) => (Some(talk), Store::new(left)),
+        None => (None, Store::of_systemd()),
+    };
     let opened = open(&loaded.config, &data, &mut store).await?;
+    if let Some(talk) = &talk {
+        talk.say(&format!("prepared {}", std::process::id()))?;
+        talk.hear("go", handover::WAITS)?;
+    }
     let mut started = begin(path, loaded, data, opened, store)?;
     started.count();
     started.serve_admin().await?;
     started.doors.open();
     started.agent.life.holds(Part::Listening);
     started.take().await?;
+    if let Some(talk) = talk {
+        ensure!(started.agent.life.waiting().is_empty(), "{}", started.agent.life.waiting().join("; "));
+        talk.say("taken")?;
+        // An agent that is gone meanwhile can't be waited for.
+        drop(talk.hear("done", handover::WAITS));
+    }
+    started.keep();
     started.run_background();
     let (site, kernel) = (started.agent.config().site.clone(), started.capture.facts());
     tracing::info!(%site, version = env!("CARGO_PKG_VERSION"), %kernel, "the agent runs");
@@ -115,6 +134,8 @@ fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store
         peers: ends,
         data,
         store,
+        program: std::env::current_exe().context("can't find this program")?,
+        admin_listeners: Vec::new(),
         background: JoinSet::new(),
         admin: JoinSet::new(),
     })
@@ -224,12 +245,20 @@ impl Started {
     async fn serve_admin(&mut self) -> anyhow::Result<()> {
         let config = self.agent.config();
         let path = &config.admin.socket;
-        let socket = admin::bind_socket(path).await;
+        let socket = match self.store.take(NAME_ADMIN) {
+            Some(left) => admin::socket(left),
+            None => admin::bind_socket(path).await,
+        };
         let socket = socket.with_context(|| format!("can't listen at {}", path.display()))?;
+        self.admin_listeners.push((NAME_ADMIN.to_owned(), socket.as_fd().try_clone_to_owned()?));
         self.admin.spawn(admin::serve_socket(socket, self.agent.clone(), self.agent.stop.clone()));
         if let Some(address) = config.admin.listen {
-            let listener = TcpListener::bind(address).await;
+            let listener = match self.store.take(NAME_ADMIN_TCP).and_then(|left| peers::usable(left, address)) {
+                Some(listener) => Ok(listener),
+                None => TcpListener::bind(address).await,
+            };
             let listener = listener.with_context(|| format!("can't listen for the admin API at {address}"))?;
+            self.admin_listeners.push((NAME_ADMIN_TCP.to_owned(), listener.as_fd().try_clone_to_owned()?));
             self.admin.spawn(admin::serve_tcp(listener, self.agent.clone(), self.agent.stop.clone()));
         }
         Ok(())
@@ -244,17 +273,38 @@ impl Started {
                 interceptor.attach().context("the kernel programs can't be attached; see cheops-agent --check")?;
             }
             self.agent.life.holds(Part::Attached);
-            match self.to_keep() {
-                Ok(all) => self.store.keep(&all),
-                Err(error) => tracing::error!(%error, "nothing can be kept; a restart will be noticed"),
-            }
             background::probe(&self.agent, interceptor).await;
         }
         Ok(())
     }
 
+    /// Has systemd keep what outlives this agent.
+    fn keep(&mut self) {
+        match self.to_keep() {
+            Ok(all) => self.store.keep(&all),
+            Err(error) => tracing::error!(%error, "nothing can be kept; a restart will be noticed"),
+        }
+    }
+
+    /// The admin API's listeners, to be handed on.
+    ///
+    /// # Errors
+    /// Without free descriptors.
+    pub fn admin_to_keep(&self) -> std::io::Result<Vec<(String, OwnedFd)>> {
+        self.admin_listeners.iter().map(|(name, listener)| Ok((name.clone(), listener.try_clone()?))).collect()
+    }
+
+    /// Lets nothing in and changes nothing while a successor takes over, or does so again. What came in.
+    pub async fn freeze(&mut self, frozen: bool) -> Option<Came> {
+        self.agent.life.hand_over(frozen);
+        if let Some(sessions) = &self.agent.sessions {
+            sessions.freeze(frozen);
+        }
+        if frozen { self.doors.close().await } else { None }
+    }
+
     /// Everything that outlives this agent.
-    fn to_keep(&self) -> std::io::Result<Vec<(String, OwnedFd)>> {
+    pub fn to_keep(&self) -> std::io::Result<Vec<(String, OwnedFd)>> {
         let mut all = self.doors.to_keep()?;
         if let Capture::Ebpf(interceptor) = &self.capture {
             all.extend(interceptor.to_keep()?);

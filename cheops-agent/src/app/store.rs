@@ -13,6 +13,10 @@ use crate::kernel::Kept;
 /// What the listener for peers is called.
 pub const NAME_PEER: &str = "listener-peer";
 
+/// What the admin API's listeners are called. They are handed on, but not kept over a restart.
+pub const NAME_ADMIN: &str = "admin-socket";
+pub const NAME_ADMIN_TCP: &str = "admin-tcp";
+
 /// What an earlier agent left, and what is kept of this one.
 #[derive(Debug, Default)]
 pub struct Store {
@@ -29,7 +33,8 @@ impl Store {
 
     /// What was left, of which systemd has a copy if it runs this agent.
     pub fn new(left: Vec<(String, OwnedFd)>) -> Self {
-        let kept = left.iter().map(|(name, descriptor)| (name.clone(), identity(descriptor))).collect();
+        let lasting = left.iter().filter(|(name, _)| ![NAME_ADMIN, NAME_ADMIN_TCP].contains(&name.as_str()));
+        let kept = lasting.map(|(name, descriptor)| (name.clone(), identity(descriptor))).collect();
         Self { left: left.into_iter().collect(), kept }
     }
 

@@ -109,6 +109,7 @@ keys! {
     "timeouts.user-timeout" Duration, Default(r#""120s""#), "TCP_USER_TIMEOUT: how long sent data may stay unacknowledged, on both sides.";
     "timeouts.workflow" Duration, Default(r#""60s""#), "How long a scoped request's ids link calls to it after its answer.";
     "timeouts.drain" Duration, Default(r#""30s""#), "How long exchanges may go on after SIGTERM.";
+    "timeouts.handover" Duration, Default(r#""1h""#), "How long an agent that a new one replaced goes on serving what it had.";
 
     "log.level" Text, Default(r#""info""#), "error, warn, info, debug, trace, or filters such as info,cheops_agent::peer=debug.";
     "log.format" OneOf(&["human", "json"]), Default(r#""human""#), "How log lines look.";

@@ -167,6 +167,8 @@ pub struct Timeouts {
     pub workflow: Duration,
     /// How long exchanges may go on after SIGTERM.
     pub drain: Duration,
+    /// How long an agent that was replaced goes on serving what it had.
+    pub handover: Duration,
 }
 
 /// The log, on standard error.

@@ -174,6 +174,7 @@ fn read_timeouts(timeouts: &Section<'_>, f: &mut Findings) -> Timeouts {
         user_timeout: get("user-timeout"),
         workflow: get("workflow"),
         drain: get("drain"),
+        handover: get("handover"),
     }
 }
 

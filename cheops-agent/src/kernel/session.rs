@@ -68,6 +68,8 @@ impl Marks for Interceptor {
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
+    #[error("a new agent is taking over at this moment; try again")]
+    Frozen,
     #[error("there are {MOST} sessions already")]
     Full,
     #[error("processes in {} are not caught here, only those below {}", .group.display(), .tree.display())]
@@ -112,6 +114,8 @@ pub struct Sessions {
 struct State {
     live: BTreeMap<u16, Live>,
     last: u16,
+    /// Another agent has them, or is about to.
+    frozen: bool,
 }
 
 struct Live {
@@ -159,6 +163,9 @@ impl Sessions {
             return Err(SessionError::NotCaught { group: parent, tree: self.tree.clone() });
         }
         let mut state = self.state();
+        if state.frozen {
+            return Err(SessionError::Frozen);
+        }
         let (session, group) = self.fresh(&mut state, &parent)?;
         let begun = self.start(session, &group, Some(scope), caller.uid(), caller.pid().as_raw());
         let record = begun.and_then(|record| {
@@ -197,6 +204,9 @@ impl Sessions {
     /// When it isn't known, or a process of it runs, which would otherwise go on unscoped.
     pub fn end(&self, session: u16) -> Result<(), SessionError> {
         let mut state = self.state();
+        if state.frozen {
+            return Err(SessionError::Frozen);
+        }
         let live = state.live.get(&session).ok_or(SessionError::Unknown(session))?;
         if live.group.is_populated() {
             return Err(SessionError::Busy(session));
@@ -206,9 +216,17 @@ impl Sessions {
         Ok(())
     }
 
+    /// No session begins or ends here while another agent has them.
+    pub fn freeze(&self, frozen: bool) {
+        self.state().frozen = frozen;
+    }
+
     /// Ends every session whose processes have ended.
     pub fn sweep(&self) {
         let mut state = self.state();
+        if state.frozen {
+            return;
+        }
         // The innermost of nested sessions first: a group can only go before the one that it is in.
         let mut ended: Vec<(u16, PathBuf)> = state
             .live

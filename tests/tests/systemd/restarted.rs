@@ -135,3 +135,52 @@ fn after_a_crash_connections_wait_and_after_a_stop_there_is_no_trace() -> anyhow
     assert_eq!(system.attached()?, SET);
     Ok(())
 }
+
+/// `signal` to the agent, and another process has its place.
+fn replaced(system: &System) -> anyhow::Result<()> {
+    let pid = system.property("MainPID")?;
+    system.run(&["kill", "-USR2", &pid])?;
+    let is_other = || system.property("MainPID").is_ok_and(|now| now != pid && now != "0");
+    ensure!(eventually(SOON, is_other), "no new agent: {}", system.log());
+    Ok(())
+}
+
+#[test]
+fn a_successor_takes_over_unnoticed_and_the_old_agent_ends_with_its_last_connection() -> anyhow::Result<()> {
+    let (system, app) = running()?;
+    let first = system.property("MainPID")?;
+    let mut idle = system.connect(app.addresses()[0])?;
+    assert_eq!(idle.exchange(GET)?.status, 200);
+    for _ in 0..3 {
+        unnoticed(&system, &app, || replaced(&system))?;
+    }
+    system.user(&["cheops", "status", "--wait=10s"])?;
+    assert_eq!(system.property("NRestarts")?, "0");
+    // It waits for its next request, and ends with that.
+    let lives = |pid: &str| system.run(&["test", "-d", &format!("/proc/{pid}")]).is_ok();
+    assert!(lives(&first));
+    assert_eq!(idle.exchange(GET)?.header("Connection").as_deref(), Some("close"));
+    assert!(eventually(SOON, || !lives(&first)), "it goes on without connections");
+
+    // A crash of the last one is noticed by systemd, whose child it is.
+    let last = system.property("MainPID")?;
+    system.run(&["kill", "-KILL", &last])?;
+    assert_eq!(system.connect(app.addresses()[0])?.exchange(GET)?.status, 200);
+    assert!(eventually(SOON, || system.property("NRestarts").is_ok_and(|count| count == "1")));
+    Ok(())
+}
+
+#[test]
+fn a_successor_that_can_not_start_changes_nothing() -> anyhow::Result<()> {
+    let (system, app) = running()?;
+    let pid = system.property("MainPID")?;
+    system.configure("site = 5")?;
+    unnoticed(&system, &app, || {
+        system.run(&["kill", "-USR2", &pid])?;
+        let told = || system.log().contains("no new agent has taken over");
+        ensure!(eventually(SOON, told), "{}", system.log());
+        Ok(())
+    })?;
+    assert_eq!(system.property("MainPID")?, pid);
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! Being replaced by a successor, and what is left to do then.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::time::{timeout, timeout_at};
+
+use super::capture::Capture;
+use super::doors::Came;
+use super::handover::Talk;
+use super::start::Started;
+use super::stop::LAST;
+use super::{Signals, notify};
+use crate::observe::Limit;
+
+/// Hands everything on. Then this agent serves only what it had; before that nothing is changed.
+///
+/// # Errors
+/// Why there is no successor. This agent goes on.
+pub async fn hand_over(started: &mut Started) -> anyhow::Result<Option<Came>> {
+    let mut all = started.to_keep().context("no descriptors are free")?;
+    all.extend(started.admin_to_keep()?);
+    let program = started.program.clone();
+    let (talk, pid) = tokio::task::spawn_blocking(move || {
+        let talk = Talk::begin(&program, &all)?;
+        let pid = talk.prepared()?;
+        anyhow::Ok((talk, pid))
+    })
+    .await??;
+    let came = started.freeze(true).await;
+    let taken = tokio::task::spawn_blocking(move || {
+        let taken = talk.taken();
+        (talk, taken)
+    });
+    let (talk, taken) = taken.await?;
+    if let Err(error) = taken {
+        drop(talk);
+        if let Err(gone) = kill(Pid::from_raw(pid), Signal::SIGKILL) {
+            tracing::debug!(pid, %gone, "the successor has ended");
+        }
+        go_on(started, came).await;
+        return Err(error);
+    }
+    notify::main_process(pid);
+    talk.say("done")?;
+    tracing::info!(successor = pid, "a new agent has taken over");
+    Ok(came)
+}
+
+/// After a successor that failed.
+async fn go_on(started: &mut Started, came: Option<Came>) {
+    if let Capture::Ebpf(interceptor) = &started.capture
+        && let Err(error) = interceptor.restore()
+    {
+        tracing::error!(%error, "the kernel programs can't be put back");
+    }
+    started.doors.open_again(came);
+    started.freeze(false).await;
+}
+
+/// Finishes what this agent has, each connection with its next answer, tunnels and watches with their end.
+pub async fn retire(mut started: Started, came: Option<Came>, mut signals: Signals) {
+    let agent = started.agent.clone();
+    let limit = agent.config().timeouts.handover;
+    let deadline = Instant::now() + limit;
+    if let Capture::Ebpf(interceptor) = &started.capture {
+        interceptor.leave();
+    }
+    started.doors.leave();
+    agent.life.drain(deadline);
+    agent.shared.closing.begin();
+    agent.stop.cancel();
+    started.background.shutdown().await;
+    let ended = async {
+        if let Some(mut came) = came {
+            came.ended().await;
+        }
+    };
+    tokio::pin!(ended);
+    tokio::select! {
+        () = &mut ended => return tracing::info!("the last connection of this agent has ended"),
+        () = tokio::time::sleep_until(deadline.into()) => {
+            agent.observer.limit(Limit::Drain);
+            tracing::warn!(left = agent.observer.connections_open(), "timeouts.handover is over");
+        }
+        () = signals.stop() => tracing::info!(left = agent.observer.connections_open(), "stops"),
+    }
+    // Between two exchanges at once, within one as long as at any stop.
+    agent.shared.drain.cancel();
+    let drain: Duration = agent.config().timeouts.drain;
+    drop(timeout_at((Instant::now() + drain).into(), &mut ended).await);
+    if let Some(peers) = &started.peers {
+        // What is still open is cut; nothing is waited for.
+        drop(timeout(LAST, peers.shown.client.close()).await);
+    }
+}
