@@ -109,7 +109,7 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// The mutex's content, whatever happened to another thread that had it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 

@@ -1,5 +1,7 @@
 //! HTTP's framing through the agent: what is not well-formed goes no further.
 
+#[path = "framing/clients.rs"]
+mod clients;
 #[path = "../../cheops-agent/src/http/framing/cases.rs"]
 mod framing;
 #[path = "../fuzz/src/lib.rs"]
@@ -214,4 +216,9 @@ fn servers_frame_what_is_forwarded_as_the_agent_does() -> anyhow::Result<()> {
 #[test]
 fn mutated_requests_are_framed_as_hyper_does_or_refused() -> anyhow::Result<()> {
     same::mutated()
+}
+
+#[test]
+fn clients_frame_what_is_forwarded_as_the_agent_does() -> anyhow::Result<()> {
+    clients::to_clients()
 }

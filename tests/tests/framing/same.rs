@@ -123,14 +123,15 @@ fn made_up(random: &mut SmallRng) -> Vec<u8> {
         }
         _ => {
             request
-                .extend(pick(random, &[b"Transfer-Encoding: chunked\r\n\r\n", b"transfer-encoding:CHUNKED  \r\n\r\n"]));
+                .extend(pick(random, &[b"Transfer-Encoding: chunked\r\n\r\n", b"transfer-encoding:CHUNKED\r\n\r\n"]));
             chunked(random, &body, &mut request);
         }
     }
     request
 }
 
-fn chunked(random: &mut SmallRng, mut body: &[u8], to: &mut Vec<u8>) {
+/// `body` in chunks of any size, with extensions and trailers.
+pub fn chunked(random: &mut SmallRng, mut body: &[u8], to: &mut Vec<u8>) {
     let extensions: [&[u8]; 5] = [b"", b";a", b";a=b", b"; a = \"b;\\\"c\"", b";a;b=\"\";c"];
     while !body.is_empty() {
         let (chunk, rest) = body.split_at(random.random_range(1..=body.len()));

@@ -99,6 +99,7 @@ pub const BODIES: &[Case] = &[
     ("9112 6.1, identity", answer!("HTTP/1.1 200 OK", "Transfer-Encoding: identity\r\n", "a"), Refuse(502)),
     ("9112 6.1, xchunked", answer!("HTTP/1.1 200 OK", "Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"), Refuse(502)),
     ("9112 6.1, tab", answer!("HTTP/1.1 200 OK", "Transfer-Encoding:\tchunked\r\n", "0\r\n\r\n"), Refuse(502)),
+    ("9112 6.1, space behind", answer!("HTTP/1.1 200 OK", "Transfer-Encoding: chunked \r\n", "0\r\n\r\n"), Refuse(502)),
     (
         "9112 6.1, twice",
         answer!("HTTP/1.1 200 OK", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),

@@ -67,7 +67,8 @@ pub const CODINGS: &[Case] = &[
     ("9112 7.1", chunks!("1\r\na\r\n0\r\n\r\n"), Forward),
     ("9112 7.1", coded!(" chunked"), Forward),
     ("9112 7.1", coded!("chunked"), Forward),
-    ("9112 7.1", coded!("  chunked  "), Forward),
+    ("9112 7.1", coded!("  chunked"), Forward),
+    ("9112 6.1, TE.TE space behind", coded!(" chunked "), Refuse(400)),
     // Codings are compared without case, and servers do so.
     ("9112 7, TE.TE case", coded!(" Chunked"), Forward),
     ("9112 7, TE.TE case", coded!(" CHUNKED"), Forward),
