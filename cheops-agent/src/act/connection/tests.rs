@@ -1,4 +1,4 @@
-//! What the agent does of its own accord on a connection. That it otherwise does nothing is the suite `http`'s matter.
+//! What the agent does of its own accord on a connection. That it otherwise does nothing is the suite `transparency`'s matter.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -11,6 +11,7 @@ use super::{
 };
 
 const SMALL: usize = 4096;
+const LARGE: usize = 64 << 10;
 
 pub fn all() -> Vec<Case> {
     let mut cases = bytes();
@@ -73,6 +74,8 @@ fn bytes() -> Vec<Case> {
 /// One end reads slowly what the other sends as fast as it can.
 fn readers() -> Vec<Case> {
     let body = filler(400_000);
+    // More than all buffers on the way hold.
+    let more = filler(7 << 20);
     let (up, down) = (sized("PUT / HTTP/1.1\r\nHost: x\r\n", &body), sized("HTTP/1.1 200 OK\r\n", &body));
     let chunks: Vec<u8> = body.chunks(5000).flat_map(chunk).chain(*b"0\r\n\r\n").collect();
     let (chunked_up, chunked_down) =
@@ -117,13 +120,13 @@ fn readers() -> Vec<Case> {
         ),
         case(
             "both ends read a tunnel slowly",
-            vec![Narrow(64 << 10), send(UPGRADES), wait(SWITCHING), send(&body), sip(&body, SMALL)],
-            vec![Narrow(64 << 10), wait(UPGRADES), send(SWITCHING), sip(&body, SMALL), send(&body)],
+            vec![Narrow(64 << 10), send(UPGRADES), wait(SWITCHING), send(&more), sip(&more, LARGE)],
+            vec![Narrow(64 << 10), wait(UPGRADES), send(SWITCHING), sip(&more, LARGE), send(&more)],
         ),
         case(
             "the service reads other traffic slowly",
-            vec![send(b"\0"), send(&body), wait("k")],
-            vec![Narrow(64 << 10), sip([b"\0", body.as_slice()].concat(), SMALL), send("k")],
+            vec![send(b"\0"), send(&more), wait("k")],
+            vec![Narrow(64 << 10), sip([b"\0", more.as_slice()].concat(), LARGE), send("k")],
         ),
     ]
 }
