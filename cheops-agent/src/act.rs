@@ -25,6 +25,8 @@ pub mod run;
 pub mod scoped;
 pub mod serve_peer;
 pub mod shared;
+pub mod splice;
+pub mod stream;
 pub mod upstream;
 pub mod wire;
 
@@ -33,4 +35,5 @@ pub use run::run;
 pub use scoped::{Ran, RunError, Scoped};
 pub use serve_peer::ServePeer;
 pub use shared::{Pace, Shared};
+pub use stream::Stream;
 pub use wire::Wire;

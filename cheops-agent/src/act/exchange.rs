@@ -11,11 +11,11 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use kept::Kept;
 
 use super::closing::Closing;
+use super::stream::Stream;
 use super::wire::Wire;
 use crate::config::{Limits, Timeouts};
 use crate::http::body::Around;
@@ -212,8 +212,8 @@ pub async fn exchange<C, S>(
     bounds: Bounds,
 ) -> Result<Finished, ExchangeError>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
+    S: Stream,
 {
     let mut relay = relay::Relay::new(client, service, sending, answering, bounds);
     std::future::poll_fn(|cx| relay.poll(cx)).await

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::exchange::{Cause, ExchangeError, Reached};
+use super::stream::Stream;
 use super::wire::Wire;
 use crate::http::Code;
 use crate::names::SiteName;
@@ -31,6 +32,15 @@ macro_rules! either {
             Far::Peer($stream) => $call,
         }
     };
+}
+
+impl Stream for Far {
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Service(stream) => Some(stream),
+            Self::Peer(_) => None,
+        }
+    }
 }
 
 impl AsyncRead for Far {

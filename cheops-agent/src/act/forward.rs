@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::exchange::{
     Answering, Bounds, Cause, ExchangeError, Finished, Judged, Kept, Next, Reached, Sending, Side, exchange,
@@ -15,6 +14,7 @@ use super::passthrough::tunnel;
 use super::reach;
 use super::scoped::{RunError, Scoped};
 use super::shared::Shared;
+use super::stream::Stream;
 use super::wire::Wire;
 use crate::http::{AnswerHead, BodyLength, Code, Problem};
 use crate::metadata::{Endpoint, Snapshot};
@@ -95,7 +95,7 @@ pub(super) async fn attempt<C>(
     kept: Option<&mut Kept>,
 ) -> Result<Finished, Failed>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
 {
     let far = Box::pin(open(shared, scoped, turn)).await.map_err(Failed::NotSent)?;
     let mut far = Wire::new(far);
@@ -135,7 +135,7 @@ pub(super) async fn follow<C>(
     finished: Finished,
 ) -> Finished
 where
-    C: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
 {
     if finished.next != Next::Tunnel {
         return finished;

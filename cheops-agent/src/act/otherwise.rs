@@ -3,12 +3,11 @@
 
 mod peek;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::exchange::{Finished, Kept};
 use super::forward::{Failed, Tried, Turn, attempt};
 use super::scoped::{Ran, RunError, Scoped};
 use super::shared::Shared;
+use super::stream::Stream;
 use super::wire::Wire;
 use crate::http::Problem;
 use crate::observe::Limit;
@@ -18,7 +17,7 @@ use crate::plan::{Destination, GoesOn};
 /// Asks the plan's sites in order until one has, or may have, done something with the request.
 pub(super) async fn first_of<C>(shared: &Shared, client: &mut Wire<C>, scoped: &Scoped<'_>) -> Ran
 where
-    C: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
 {
     let mut tried = Vec::new();
     let ended = ask_all(shared, client, scoped, &mut tried).await;
@@ -32,7 +31,7 @@ async fn ask_all<C>(
     tried: &mut Vec<Tried>,
 ) -> Result<Finished, RunError>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
 {
     let mut details: Vec<String> = Vec::new();
     let mut left = scoped.plan.route.destinations().iter().peekable();
@@ -80,7 +79,7 @@ async fn turn<C>(
     more: bool,
 ) -> Turned
 where
-    C: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
 {
     let declines = |status| scoped.plan.next_on.status(status) != GoesOn::No;
     let turn = Turn { to, tried, more, declines: &declines };

@@ -9,11 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::exchange::Side;
+use super::splice::Splice;
+use super::stream::Stream;
 use super::wire::Wire;
 
 /// What a tunnel carried, and how it ended.
@@ -33,8 +34,8 @@ pub struct Passed {
 /// may move once one way is closed.
 pub async fn tunnel<C, S>(client: &mut Wire<C>, service: &mut Wire<S>, half_closed: Duration) -> Passed
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
+    S: Stream,
 {
     let mut alarm = Alarm::default();
     let (mut there, mut back) = (Way::default(), Way::default());
@@ -73,6 +74,7 @@ struct Way {
     ready: usize,
     bytes: u64,
     closed: bool,
+    splice: Splice,
 }
 
 /// Which end of a way broke. One that takes nothing more may still have something to say.
@@ -94,8 +96,8 @@ impl Broken {
 impl Way {
     fn poll<A, B>(&mut self, cx: &mut Context<'_>, from: &mut Wire<A>, to: &mut Wire<B>) -> Result<(), Broken>
     where
-        A: AsyncRead + AsyncWrite + Unpin,
-        B: AsyncRead + AsyncWrite + Unpin,
+        A: Stream,
+        B: Stream,
     {
         while !self.closed {
             if self.ready == 0 {
@@ -114,6 +116,12 @@ impl Way {
                     }
                 }
                 continue;
+            }
+            if self.splice.inside() > 0 || from.may_splice(to) && self.splice.is_ready() {
+                match self.poll_splice(cx, from, to)? {
+                    Poll::Pending => return Ok(()),
+                    Poll::Ready(()) => continue,
+                }
             }
             if from.ended() {
                 match to.poll_shut(cx) {
@@ -137,6 +145,35 @@ impl Way {
             }
         }
         Ok(())
+    }
+}
+
+impl Way {
+    /// One turn of moving bytes on uncopied: what is in the pipe, or more into it.
+    fn poll_splice<A: Stream, B: Stream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Wire<A>,
+        to: &mut Wire<B>,
+    ) -> Result<Poll<()>, Broken> {
+        let inside = self.splice.inside();
+        if inside > 0 {
+            let sent = to.poll_send_spliced(cx, &mut self.splice);
+            self.bytes += (inside - self.splice.inside()) as u64;
+            return match sent {
+                Poll::Ready(Err(error)) => {
+                    self.closed = true;
+                    Err(Broken::To(error))
+                }
+                Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+                Poll::Pending => Ok(Poll::Pending),
+            };
+        }
+        match from.poll_fill_spliced(cx, &mut self.splice, u64::MAX) {
+            Poll::Ready(Err(error)) => Err(Broken::From(error)),
+            Poll::Ready(Ok(_)) => Ok(Poll::Ready(())),
+            Poll::Pending => Ok(Poll::Pending),
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! Runs the plan of a scoped request whose service isn't the one that was dialled for its client.
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::otherwise;
 use super::scoped::{Ran, RunError, Scoped};
 use super::shared::Shared;
+use super::stream::Stream;
 use super::wire::Wire;
 use crate::http::{Code, Problem, RequestHead};
 
@@ -12,7 +11,7 @@ use crate::http::{Code, Problem, RequestHead};
 /// [`Direct`](crate::plan::Route::Direct) is not for here: it has the connection that was dialled for its client.
 pub async fn run<C>(shared: &Shared, client: &mut Wire<C>, scoped: Scoped<'_>) -> Ran
 where
-    C: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
 {
     let max_fields = shared.config.load().limits.headers;
     match RequestHead::parse(scoped.head.clone(), max_fields) {

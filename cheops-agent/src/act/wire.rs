@@ -5,11 +5,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncReadExt;
 
 use super::alarm::Alarm;
 use super::pool;
 pub use super::pool::{LARGE, SMALL};
+use super::splice::Splice;
+use super::stream::Stream;
 
 /// One end of an exchange.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct Wire<S> {
     pub(super) alarm: Alarm,
     /// How much the next read asks for.
     want: usize,
+    /// Whether the last read was as much as it could be: more is probably there.
+    full: bool,
     ended: bool,
     shut: bool,
 }
@@ -32,7 +36,7 @@ impl<S> Wire<S> {
 
     /// A stream of which some bytes were read before.
     pub fn with_pending(stream: S, pending: BytesMut) -> Self {
-        Self { stream, pending, alarm: Alarm::default(), want: SMALL, ended: false, shut: false }
+        Self { stream, pending, alarm: Alarm::default(), want: SMALL, full: false, ended: false, shut: false }
     }
 
     /// Whether the other end has sent its last byte, and it was read.
@@ -61,7 +65,7 @@ impl<S> Wire<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+impl<S: Stream> Wire<S> {
     /// Reads once, behind what is pending. 0 bytes: the other end has ended.
     ///
     /// # Errors
@@ -77,10 +81,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         };
         let read = read?;
         self.ended = read == 0;
-        if read == room {
+        self.full = read == room;
+        if self.full {
             self.want = (self.want * 2).min(LARGE);
         }
         Poll::Ready(Ok(read))
+    }
+
+    /// Whether what comes may go `to` there uncopied, and comes in such an amount that it is worth it.
+    pub fn may_splice<T: Stream>(&self, to: &Wire<T>) -> bool {
+        self.full
+            && !self.ended
+            && self.pending.is_empty()
+            && self.stream.socket().is_some()
+            && to.stream.socket().is_some()
+    }
+
+    /// [`poll_fill`](Self::poll_fill), but into the empty pipe of `splice`, and at most `most` bytes.
+    ///
+    /// # Errors
+    /// The stream's own.
+    pub fn poll_fill_spliced(
+        &mut self,
+        cx: &mut Context<'_>,
+        splice: &mut Splice,
+        most: u64,
+    ) -> Poll<io::Result<usize>> {
+        let Some(socket) = self.stream.socket() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        pool::give(&mut self.pending);
+        let Poll::Ready(read) = splice.poll_fill(cx, socket, most) else {
+            splice.rest();
+            return Poll::Pending;
+        };
+        let read = read?;
+        self.ended = read == 0;
+        // A trickle is copied: that takes fewer calls.
+        self.full = read >= SMALL;
+        if !self.full && splice.inside() == 0 {
+            splice.rest();
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Writes what is in the pipe of `splice`. `Ready` when it is empty.
+    ///
+    /// # Errors
+    /// The stream's own.
+    pub fn poll_send_spliced(&mut self, cx: &mut Context<'_>, splice: &mut Splice) -> Poll<io::Result<()>> {
+        match self.stream.socket() {
+            Some(socket) => splice.poll_send(cx, socket),
+            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
     }
 
     /// [`poll_fill`](Self::poll_fill), awaited.

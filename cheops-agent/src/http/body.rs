@@ -109,6 +109,27 @@ impl Body {
         matches!(self.0, State::UntilClose | State::Done)
     }
 
+    /// How many of the bytes that follow are nothing but data, whatever they are.
+    pub fn data(&self) -> u64 {
+        match self.0 {
+            State::Done => 0,
+            State::UntilClose => u64::MAX,
+            State::Exact(left) | State::Chunked(Chunk::Data(left)) => left,
+            State::Chunked(_) => 0,
+        }
+    }
+
+    /// As [`scan`](Self::scan) for `bytes` bytes of [`data`](Self::data) that nobody looks at; no more than these.
+    pub fn skip(&mut self, bytes: u64) {
+        self.0 = match self.0 {
+            State::Exact(left) if left <= bytes => State::Done,
+            State::Exact(left) => State::Exact(left - bytes),
+            State::Chunked(Chunk::Data(left)) if left <= bytes => State::Chunked(Chunk::DataCr),
+            State::Chunked(Chunk::Data(left)) => State::Chunked(Chunk::Data(left - bytes)),
+            state => state,
+        };
+    }
+
     /// How many of `bytes`, which follow those scanned before, belong to the body.
     ///
     /// # Errors

@@ -7,10 +7,11 @@ use std::io;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::{Answering, Bounds, Cause, ExchangeError, Finished, Next, Reached, Sending, Side};
+use crate::act::splice::Splice;
+use crate::act::stream::Stream;
 use crate::act::wire::Wire;
 use crate::http::framing::HeadEnd;
 use crate::http::{Body, BodyLength};
@@ -35,6 +36,7 @@ struct Up {
     state: UpState,
     begun: bool,
     bytes: u64,
+    splice: Splice,
     /// Since when the client owes bytes.
     starving: Option<Instant>,
     /// Why the service takes nothing more.
@@ -66,6 +68,7 @@ struct Down {
     begun: bool,
     interim: bool,
     bytes: u64,
+    splice: Splice,
     /// Since when the service owes an answer; kept only when there is a limit to it.
     owing: Option<Instant>,
     /// Since when the service owes a head's rest.
@@ -81,8 +84,8 @@ enum DownState {
 
 impl<'a, 'j, C, S> Relay<'a, 'j, C, S>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
+    S: Stream,
 {
     pub(super) fn new(
         client: &'a mut Wire<C>,
@@ -92,7 +95,16 @@ where
         bounds: Bounds,
     ) -> Self {
         let body = Body::within(sending.request.length(), bounds.around);
-        let up = Up { body, ready: 0, state: UpState::Going, begun: false, bytes: 0, starving: None, error: None };
+        let up = Up {
+            body,
+            ready: 0,
+            state: UpState::Going,
+            begun: false,
+            bytes: 0,
+            splice: Splice::default(),
+            starving: None,
+            error: None,
+        };
         let down = Down {
             head: Bytes::new(),
             end: HeadEnd::default(),
@@ -105,6 +117,7 @@ where
             begun: false,
             interim: false,
             bytes: 0,
+            splice: Splice::default(),
             owing: answering.begin_within.map(|_| Instant::now()),
             partial: None,
         };
@@ -171,7 +184,8 @@ where
             (false, true) => Reached::Sent,
             (false, false) => Reached::Nothing,
         };
-        ExchangeError { side, reached, cause, body_taken: self.up.body.is_done() && self.up.ready == 0 }
+        let left = self.up.ready + self.up.splice.inside();
+        ExchangeError { side, reached, cause, body_taken: self.up.body.is_done() && left == 0 }
     }
 
     /// Waits for the nearest deadline, if there is one.

@@ -13,6 +13,7 @@ use crate::act::exchange::{Answering, Bounds, Finished, Judged, Sending, exchang
 use crate::act::forward::{Declined, Turn, follow, marked};
 use crate::act::scoped::{RunError, Scoped};
 use crate::act::shared::Shared;
+use crate::act::stream::Stream;
 use crate::act::wire::Wire;
 use crate::http::{AnswerHead, Body};
 
@@ -29,7 +30,7 @@ pub(super) async fn stands<C>(
     returned: bool,
 ) -> Option<Result<Finished, RunError>>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
 {
     let Declined { head, mut far } = declined;
     let config = shared.config.load();
@@ -54,7 +55,7 @@ where
 }
 
 /// Reads until the body has ended or enough of it is pending; how many pending bytes belong to it.
-async fn body_begins<S: AsyncRead + AsyncWrite + Unpin>(head: &AnswerHead, far: &mut Wire<S>) -> usize {
+async fn body_begins<S: Stream>(head: &AnswerHead, far: &mut Wire<S>) -> usize {
     let mut body = Body::new(head.length());
     let mut seen = 0;
     loop {
@@ -68,6 +69,8 @@ async fn body_begins<S: AsyncRead + AsyncWrite + Unpin>(head: &AnswerHead, far: 
 
 /// A service that has answered already: what is sent to it again goes nowhere.
 struct Played<'a, S>(&'a mut S);
+
+impl<S: AsyncRead + Unpin> Stream for Played<'_, S> {}
 
 impl<S: AsyncRead + Unpin> AsyncRead for Played<'_, S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -3,20 +3,21 @@
 use std::task::{Context, Poll};
 
 use bytes::Buf;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::{DownState, Relay, UpState};
 use crate::act::closing::{self, Closing};
 use crate::act::exchange::{Cause, Judged, Side};
+use crate::act::splice::WORTH;
+use crate::act::stream::Stream;
 use crate::act::wire::LARGE;
 use crate::http::framing::HeadEnd;
 use crate::http::{AnswerFrame, AnswerHead, Body, FramingError};
 
 impl<C, S> Relay<'_, '_, C, S>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
+    S: Stream,
 {
     /// Moves the answers on as far as they go now.
     pub(super) fn poll_down(&mut self, cx: &mut Context<'_>) -> Result<(), (Side, Cause)> {
@@ -37,11 +38,17 @@ where
             match self.client.poll_flush(cx) {
                 Poll::Ready(Err(error)) => return Err((Side::Client, error.into())),
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(())) if self.down.state == DownState::Body && self.down.body.is_done() => {
+                Poll::Ready(Ok(())) if self.is_sent() => {
                     self.down.state = DownState::Done;
                     break;
                 }
                 Poll::Ready(Ok(())) => {}
+            }
+            if self.down.splice.inside() > 0 || self.may_splice_down() {
+                match self.splice_down(cx)? {
+                    Poll::Pending => return Ok(()),
+                    Poll::Ready(()) => continue,
+                }
             }
             if self.service.ended() {
                 return self.answer_ended();
@@ -53,6 +60,34 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Whether the client has the whole answer.
+    fn is_sent(&self) -> bool {
+        self.down.state == DownState::Body && self.down.body.is_done() && self.down.splice.inside() == 0
+    }
+
+    /// Whether the body's rest may go on uncopied: there is much of it.
+    fn may_splice_down(&mut self) -> bool {
+        self.down.state == DownState::Body
+            && self.down.body.data() >= WORTH
+            && self.service.may_splice(self.client)
+            && self.down.splice.is_ready()
+    }
+
+    /// One turn of moving the body on uncopied: what is in the pipe, or more into it.
+    fn splice_down(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, (Side, Cause)> {
+        if self.down.splice.inside() > 0 {
+            let sent = self.client.poll_send_spliced(cx, &mut self.down.splice);
+            let Poll::Ready(sent) = sent else { return Ok(Poll::Pending) };
+            return sent.map(Poll::Ready).map_err(|error| (Side::Client, error.into()));
+        }
+        let read = self.service.poll_fill_spliced(cx, &mut self.down.splice, self.down.body.data());
+        let Poll::Ready(read) = read else { return Ok(Poll::Pending) };
+        let read = read.map_err(|error| (Side::Service, error.into()))? as u64;
+        self.down.body.skip(read);
+        self.down.bytes += read;
+        Ok(Poll::Ready(()))
     }
 
     /// Reads what is pending at the service: a head once it is whole, then what belongs to its body.

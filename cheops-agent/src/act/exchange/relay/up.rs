@@ -4,16 +4,17 @@ use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::{Relay, UpState};
 use crate::act::exchange::{Cause, Side};
+use crate::act::splice::WORTH;
+use crate::act::stream::Stream;
 
 impl<C, S> Relay<'_, '_, C, S>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
+    S: Stream,
 {
     /// Moves the request on as far as it goes now.
     pub(super) fn poll_up(&mut self, cx: &mut Context<'_>) -> Result<(), (Side, Cause)> {
@@ -37,12 +38,18 @@ where
                     break;
                 }
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(())) if self.up.body.is_done() => {
+                Poll::Ready(Ok(())) if self.up.body.is_done() && self.up.splice.inside() == 0 => {
                     self.up.state = UpState::Done;
                     self.up.starving = None;
                     break;
                 }
                 Poll::Ready(Ok(())) => {}
+            }
+            if self.up.splice.inside() > 0 || self.may_splice_up() {
+                match self.splice_up(cx)? {
+                    Poll::Pending => return Ok(()),
+                    Poll::Ready(()) => continue,
+                }
             }
             if self.client.ended() {
                 self.up.state = UpState::Broken;
@@ -58,6 +65,39 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Whether the body's rest may go on uncopied: nobody keeps it, and there is much of it.
+    fn may_splice_up(&mut self) -> bool {
+        self.sending.kept.is_none()
+            && self.up.body.data() >= WORTH
+            && self.client.may_splice(self.service)
+            && self.up.splice.is_ready()
+    }
+
+    /// One turn of moving the body on uncopied: what is in the pipe, or more into it.
+    fn splice_up(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, (Side, Cause)> {
+        if self.up.splice.inside() > 0 {
+            match self.service.poll_send_spliced(cx, &mut self.up.splice) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(())) => self.owe(),
+                Poll::Ready(Err(error)) => self.break_off(error),
+            }
+            return Ok(Poll::Ready(()));
+        }
+        match self.client.poll_fill_spliced(cx, &mut self.up.splice, self.up.body.data()) {
+            Poll::Pending => {
+                self.starve();
+                Ok(Poll::Pending)
+            }
+            Poll::Ready(Ok(read)) => {
+                self.up.starving = None;
+                self.up.body.skip(read as u64);
+                self.up.bytes += read as u64;
+                Ok(Poll::Ready(()))
+            }
+            Poll::Ready(Err(error)) => Err((Side::Client, error.into())),
+        }
     }
 
     /// Finds out how much of what is pending at the client belongs to the body.
