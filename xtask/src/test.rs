@@ -66,6 +66,7 @@ const SUITES: &[Suite] = &[
     on_lab!("kernel", "what the kernel programs take, and what they leave alone"),
     on_lab!("transparency", "both ends get what the other sent, as if there were no agent"),
     on_lab!("framing", "what is not well-formed HTTP goes no further"),
+    on_lab!("cost", "memory and system calls of requests that go on as they came"),
     on_lab!("limits", "limits and what can't be served, each with its answer"),
     on_lab!("sharing", "a scoped request is served by another site"),
     on_lab!("otherwise", "A || B: never both"),

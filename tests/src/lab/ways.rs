@@ -9,7 +9,7 @@ use anyhow::Context;
 use cheops_agent::accept::{Listeners, OriginError, Origins, Taken};
 use cheops_agent::act::{Shared, door};
 use cheops_agent::address::{ClientAddr, OrigDst};
-use cheops_agent::metadata::Snapshot;
+use cheops_agent::metadata::{Names, build};
 use cheops_agent::observe::Observer;
 use cheops_agent::profile::Profiles;
 use tokio_util::sync::CancellationToken;
@@ -121,11 +121,16 @@ impl Origins for To {
 impl Door {
     /// Every connection to the door goes to `service`.
     pub fn to(service: SocketAddr) -> anyhow::Result<Self> {
-        let config = cheops_agent::config::load::from_text("site = \"Berlin\"")?.config;
-        let origins = Arc::new(To(service));
-        let shared =
-            Arc::new(Shared::new(config, Snapshot::default(), Profiles::built_in()?, origins, Observer::new()));
+        Self::configured(service, "site = \"Berlin\"")
+    }
+
+    fn configured(service: SocketAddr, text: &str) -> anyhow::Result<Self> {
+        let config = cheops_agent::config::load::from_text(text)?.config;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let mut names = Names::default();
+        runtime.block_on(names.refresh(&config));
+        let (snapshot, origins) = (build(&config, &names), Arc::new(To(service)));
+        let shared = Arc::new(Shared::new(config, snapshot, Profiles::built_in()?, origins, Observer::new()));
         let listeners = runtime.block_on(async { Listeners::open() })?;
         let address = listeners.addresses()?.into_iter().find(SocketAddr::is_ipv4).context("no IPv4")?;
         runtime.spawn(door::run(listeners.into(), Arc::clone(&shared), TaskTracker::new(), CancellationToken::new()));
@@ -140,8 +145,14 @@ impl Door {
 
 impl InProcess {
     pub fn new() -> anyhow::Result<Self> {
+        Self::configured(|_| "site = \"Berlin\"".to_owned())
+    }
+
+    /// With the configuration that `text` writes for a service at this address.
+    pub fn configured(text: impl FnOnce(SocketAddr) -> String) -> anyhow::Result<Self> {
         let service = TcpListener::bind("127.0.0.1:0")?;
-        let door = Door::to(service.local_addr()?)?;
+        let address = service.local_addr()?;
+        let door = Door::configured(address, &text(address))?;
         Ok(Self { service: Mutex::new(service), door })
     }
 }
