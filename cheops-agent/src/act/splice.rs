@@ -158,3 +158,6 @@ const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 fn moved(result: rustix::io::Result<usize>) -> io::Result<usize> {
     result.map_err(io::Error::from)
 }
+
+#[cfg(test)]
+mod tests;

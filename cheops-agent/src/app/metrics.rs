@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::capture::Capture;
-use crate::act::Shared;
+use crate::act::{Shared, splice};
 use crate::admin::Peers;
 use crate::kernel::session::Sessions;
 use crate::peer::{Count, PeerState, PeerStatus};
@@ -42,6 +42,18 @@ impl Collector for Exec {
         let gauge =
             encoder.encode_descriptor("exec_sessions", "Live sessions of cheops exec", None, MetricType::Gauge)?;
         ConstGauge::new(live).encode(gauge)
+    }
+}
+
+/// What went on without being copied.
+#[derive(Debug)]
+pub struct Uncopied;
+
+impl Collector for Uncopied {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let meaning = "Bytes of bodies and tunnels that went on uncopied, by splice(2)";
+        let counter = encoder.encode_descriptor("spliced_bytes", meaning, None, MetricType::Counter)?;
+        ConstCounter::new(splice::spliced()).encode(counter)
     }
 }
 

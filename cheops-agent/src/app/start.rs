@@ -231,6 +231,7 @@ impl Started {
     /// Adds the figures of other rooms to the metrics.
     fn count(&self) {
         self.agent.observer.add_collector(Box::new(metrics::Kernel(self.capture.clone())));
+        self.agent.observer.add_collector(Box::new(metrics::Uncopied));
         if let Some(sessions) = self.agent.sessions.clone() {
             self.agent.observer.add_collector(Box::new(metrics::Exec(sessions)));
         }
