@@ -1,38 +1,44 @@
 //! nginx, twice: the service that is measured, and a well-known reverse proxy to compare the agent with.
 
-use std::fs;
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::Duration;
 
-use anyhow::{Context, bail};
-use cheops_tests::lab::{Host, eventually};
+use cheops_tests::lab::Host;
 
-/// Serves the same answer on a guarded and on an unguarded port.
+use crate::program::{self, Program};
+use crate::system::System;
+
+/// Answers of 120 bytes, and of 1 MiB from the page cache.
 const SERVICE: &str = r#"
+    sendfile on;
+    open_file_cache max=16;
     server {
-        listen GUARDED reuseport;
-        listen OPEN reuseport;
+        listen SERVICE reuseport backlog=4096;
         keepalive_requests 1000000000;
+        keepalive_timeout 600s;
         default_type application/json;
+        location = /large { root FOLDER; }
         location / { return 200 '{"servers":[{"id":"5a9f","name":"vm-1","status":"ACTIVE"},{"id":"77c1","name":"vm-2","status":"BUILD"}]}'; }
     }
 "#;
 
-/// Passes everything on, over connections that it keeps.
+/// Passes everything on, over connections that it keeps; bodies as they come, with buffers of 64 KiB instead of 4 KiB.
 const PROXY: &str = r#"
-    upstream service { server OPEN; keepalive 128; keepalive_requests 1000000000; }
-    server {
-        listen PROXY reuseport;
-        keepalive_requests 1000000000;
-        location / {
-            proxy_pass http://service;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_buffering off;
-        }
-    }
+    upstream service { server SERVICE; keepalive 256; keepalive_requests 1000000000; }
+    upstream sink { server SINK; keepalive 4; }
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_buffering off;
+    proxy_buffer_size 64k;
+    proxy_buffers 8 64k;
+    proxy_busy_buffers_size 128k;
+    proxy_request_buffering off;
+    client_body_buffer_size 64k;
+    client_max_body_size 0;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600s;
+    server { listen PROXY reuseport backlog=4096; location / { proxy_pass http://service; } }
+    server { listen UPLOAD reuseport; location / { proxy_pass http://sink; } }
 "#;
 
 /// One process, since the agent has one thread.
@@ -41,8 +47,8 @@ daemon off;
 master_process off;
 worker_processes 1;
 pid FOLDER/nginx.pid;
-error_log FOLDER/error.log warn;
-events { worker_connections 4096; }
+error_log FOLDER/error.log error;
+events { worker_connections CONNECTIONS; }
 http {
     access_log off;
     client_body_temp_path FOLDER/body;
@@ -53,47 +59,30 @@ http {
 SERVERS}
 "#;
 
-/// The port that the agent guards.
-pub const GUARDED: u16 = 8080;
-/// The same service, where no agent looks.
-pub const OPEN: u16 = 8081;
-/// nginx as a proxy in front of it.
-pub const PROXIED: u16 = 8082;
-
-/// A running nginx, ended when it is dropped.
-pub struct Nginx(Child);
-
-impl Nginx {
-    pub fn service(host: &Host, folder: &Path) -> anyhow::Result<Self> {
-        Self::start(host, &folder.join("service"), SERVICE, OPEN)
-    }
-
-    pub fn proxy(host: &Host, folder: &Path) -> anyhow::Result<Self> {
-        Self::start(host, &folder.join("proxy"), PROXY, PROXIED)
-    }
-
-    fn start(host: &Host, folder: &Path, servers: &str, port: u16) -> anyhow::Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
-        let mut configuration = MAIN.replace("SERVERS", servers).replace("FOLDER", &folder.display().to_string());
-        for (name, port) in [("GUARDED", GUARDED), ("OPEN", OPEN), ("PROXY", PROXIED)] {
-            configuration = configuration.replace(name, &host.at(port).to_string());
-        }
-        let file = folder.join("nginx.conf");
-        fs::write(&file, configuration)?;
-        let mut nginx = host.command("/usr/sbin/nginx");
-        nginx.arg("-p").arg(folder).arg("-c").arg(&file).stdin(Stdio::null());
-        let mut nginx = Self(nginx.spawn().context("can't start nginx; install the Debian package nginx")?);
-        if !eventually(Duration::from_secs(10), || host.connect(host.at(port)).is_ok()) {
-            let errors = fs::read_to_string(folder.join("error.log")).unwrap_or_default();
-            bail!("nginx doesn't listen at {} ({:?}): {errors}", host.at(port), nginx.0.try_wait());
-        }
-        Ok(nginx)
-    }
+/// The service. It has room for a connection of each of the idle clients.
+pub fn service(host: &Host, folder: &Path) -> anyhow::Result<Program> {
+    program::write(folder, "large", &"x".repeat(1 << 20), &[])?;
+    start(host, folder, SERVICE, System::Direct, 32768)
 }
 
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
+/// The proxy, with room for that many connections: it sets memory aside for each at its start.
+pub fn proxy(host: &Host, folder: &Path, connections: u32) -> anyhow::Result<Program> {
+    start(host, folder, PROXY, System::Nginx, connections)
+}
+
+fn start(host: &Host, folder: &Path, servers: &str, system: System, connections: u32) -> anyhow::Result<Program> {
+    let address = |port: u16| host.at(port).to_string();
+    let replace = [
+        ("SERVERS", servers.to_owned()),
+        ("FOLDER", folder.display().to_string()),
+        ("CONNECTIONS", connections.to_string()),
+        ("SERVICE", address(System::Direct.port())),
+        ("SINK", address(System::Direct.upload_port())),
+        ("PROXY", address(System::Nginx.port())),
+        ("UPLOAD", address(System::Nginx.upload_port())),
+    ];
+    let file = program::write(folder, "nginx.conf", MAIN, &replace)?;
+    let mut nginx = host.command("/usr/sbin/nginx");
+    nginx.arg("-p").arg(folder).arg("-c").arg(&file);
+    Program::start(host, &mut nginx, &folder.join("nginx.log"), host.at(system.port()))
 }

@@ -1,117 +1,136 @@
-//! What was measured, as a table for people and as JSON for programs.
+//! What was measured, as tables for people and as JSON for programs.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::wrk::Sample;
+use crate::figure::{Figure, Sample, Spread};
+use crate::system::System;
 
-/// One way of reaching the service, over that many connections: a sample a round.
+/// One system's measurements, one a round.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    pub path: &'static str,
-    pub connections: u32,
-    pub samples: Vec<Sample>,
+    pub system: System,
+    pub samples: Vec<(u32, Sample)>,
 }
 
-/// One comparison. The first path is what the others are compared with.
+/// One comparison: everything in it was measured in the same rounds.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
-    pub title: &'static str,
+    pub title: String,
+    /// What it is for [`crate::targets`].
+    pub load: String,
     pub rows: Vec<Row>,
 }
 
-/// The smallest, the middle and the greatest of some numbers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    pub min: f64,
-    pub median: f64,
-    pub max: f64,
-}
-
-impl Spread {
-    pub fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
-        let mut sorted: Vec<f64> = numbers.into_iter().collect();
-        sorted.sort_by(f64::total_cmp);
-        let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
-        let last = sorted.len().saturating_sub(1);
-        Self { min: at(0), median: (at(last / 2) + at(last.div_ceil(2))) / 2.0, max: at(last) }
-    }
-}
-
 impl Comparison {
-    pub fn new(title: &'static str) -> Self {
-        Self { title, rows: Vec::new() }
+    pub fn new(load: String, title: String) -> Self {
+        Self { title, load, rows: Vec::new() }
     }
 
-    pub fn add(&mut self, path: &'static str, connections: u32, sample: Sample) {
-        let found = self.rows.iter_mut().find(|row| row.path == path && row.connections == connections);
-        match found {
-            Some(row) => row.samples.push(sample),
-            None => self.rows.push(Row { path, connections, samples: vec![sample] }),
+    pub fn add(&mut self, system: System, round: u32, sample: Sample) {
+        match self.rows.iter_mut().find(|row| row.system == system) {
+            Some(row) => row.samples.push((round, sample)),
+            None => self.rows.push(Row { system, samples: vec![(round, sample)] }),
         }
+        self.rows.sort_by_key(|row| row.system);
     }
 
-    /// A Markdown table. Ratios are those within each round, so that what slows the machine down slows both.
-    pub fn table(&self) -> String {
-        let mut table = format!("### {}\n\n", self.title);
-        table.push_str("| connections | path | req/s | of the first (min / median / max) | p50 µs | times the first | p99 µs | times the first |\n");
-        table.push_str("|--:|---|--:|---|--:|---|--:|---|\n");
-        let mut first: BTreeMap<u32, &Row> = BTreeMap::new();
-        for row in &self.rows {
-            let base = *first.entry(row.connections).or_insert(row);
-            let middle = |value: fn(&Sample) -> f64| Spread::of(row.samples.iter().map(value)).median;
-            let ratio = |value: fn(&Sample) -> f64| {
-                let pairs = row.samples.iter().zip(&base.samples);
-                Spread::of(pairs.map(|(one, other)| value(one) / value(other)))
-            };
-            let p50 = |sample: &Sample| sample.p50 as f64;
-            let p99 = |sample: &Sample| sample.p99 as f64;
-            _ = writeln!(
-                table,
-                "| {} | {} | {:.0} | {} | {:.0} | {} | {:.0} | {} |",
-                row.connections,
-                row.path,
-                middle(Sample::rate),
-                percent(ratio(Sample::rate)),
-                middle(p50),
-                times(ratio(p50)),
-                middle(p99),
-                times(ratio(p99)),
-            );
+    /// A figure of a system.
+    pub fn spread(&self, system: System, figure: Figure) -> Option<Spread> {
+        let row = self.rows.iter().find(|row| row.system == system)?;
+        Spread::of(row.samples.iter().filter_map(|(_, sample)| sample.get(&figure)).copied())
+    }
+
+    /// A system's figure by another's of the same round, so that what slows the machine down slows both.
+    pub fn ratio(&self, system: System, base: System, figure: Figure) -> Option<Spread> {
+        let find = |wanted| self.rows.iter().find(|row| row.system == wanted);
+        let (row, base) = (find(system)?, find(base)?);
+        Spread::of(row.samples.iter().filter_map(|(round, sample)| {
+            let (_, other) = base.samples.iter().find(|(other, _)| other == round)?;
+            Some(sample.get(&figure)? / other.get(&figure)?)
+        }))
+    }
+
+    /// Markdown tables: the figures, then the ratios to the service itself and to the first proxy that is no agent.
+    pub fn tables(&self) -> String {
+        let mut text = format!("### {}\n\n", self.title);
+        self.table(&mut text, "", |_| true, |system, figure| self.spread(system, figure));
+        let others = [System::Direct, System::Nginx, System::Haproxy];
+        let bases = others.into_iter().filter(|base| self.rows.iter().any(|row| row.system == *base));
+        for base in bases.take(2) {
+            let prefix = format!("× {}: ", base.name());
+            self.table(&mut text, &prefix, Figure::compares, |system, figure| {
+                (system != base).then(|| self.ratio(system, base, figure)).flatten()
+            });
         }
-        table
+        text
     }
-}
 
-fn percent(spread: Spread) -> String {
-    format!("{:.0} / {:.0} / {:.0} %", spread.min * 100.0, spread.median * 100.0, spread.max * 100.0)
-}
-
-fn times(spread: Spread) -> String {
-    format!("{:.2} / {:.2} / {:.2}", spread.min, spread.median, spread.max)
+    fn table(
+        &self,
+        text: &mut String,
+        prefix: &str,
+        wanted: impl Fn(Figure) -> bool,
+        value: impl Fn(System, Figure) -> Option<Spread>,
+    ) {
+        let samples = self.rows.iter().flat_map(|row| &row.samples);
+        let figures: BTreeSet<Figure> = samples.flat_map(|(_, sample)| sample.keys()).copied().collect();
+        let lines: Vec<(System, Vec<Option<Spread>>)> = self
+            .rows
+            .iter()
+            .map(|row| (row.system, figures.iter().filter(|f| wanted(**f)).map(|f| value(row.system, *f)).collect()))
+            .filter(|(_, cells): &(System, Vec<Option<Spread>>)| cells.iter().any(Option::is_some))
+            .collect();
+        if lines.is_empty() {
+            return;
+        }
+        let titles: Vec<String> =
+            figures.iter().filter(|f| wanted(**f)).map(|f| format!("{prefix}{}", f.title())).collect();
+        _ = writeln!(text, "| system | {} |\n|---{}|", titles.join(" | "), "|---".repeat(titles.len()));
+        for (system, cells) in lines {
+            let cells: Vec<String> =
+                cells.iter().map(|cell| cell.map_or_else(|| "–".to_owned(), |spread| spread.to_string())).collect();
+            _ = writeln!(text, "| {} | {} |", system.name(), cells.join(" | "));
+        }
+        text.push('\n');
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_spread_has_its_middle() {
-        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { min: 1.0, median: 2.0, max: 3.0 });
-        assert_eq!(Spread::of([4.0, 1.0]), Spread { min: 1.0, median: 2.5, max: 4.0 });
+    fn comparison() -> Comparison {
+        let mut comparison = Comparison::new("t".into(), "T".into());
+        for (round, direct, agent) in [(1, 100.0, 50.0), (2, 200.0, 150.0)] {
+            comparison.add(System::Agent, round, Sample::from([(Figure::Rate, agent), (Figure::Foreign, 1.0)]));
+            comparison.add(System::Direct, round, Sample::from([(Figure::Rate, direct), (Figure::Foreign, 1.0)]));
+        }
+        comparison
     }
 
     #[test]
     fn ratios_are_within_a_round() {
-        let sample = |requests| Sample { requests, micros: 1_000_000, p50: 10, p99: 20, bad: 0 };
-        let mut comparison = Comparison::new("t");
-        for (direct, agent) in [(100, 50), (200, 150)] {
-            comparison.add("direct", 1, sample(direct));
-            comparison.add("agent", 1, sample(agent));
-        }
-        let table = comparison.table();
-        assert!(table.contains("| 1 | agent | 100 | 50 / 62 / 75 % |"), "{table}");
+        let ratio = comparison().ratio(System::Agent, System::Direct, Figure::Rate);
+        assert_eq!(ratio, Some(Spread { min: 0.5, median: 0.625, max: 0.75 }));
+        assert_eq!(comparison().ratio(System::Agent, System::Nginx, Figure::Rate), None);
+    }
+
+    #[test]
+    fn a_round_that_one_of_both_lacks_has_no_ratio() {
+        let mut comparison = comparison();
+        comparison.add(System::Agent, 3, Sample::from([(Figure::Rate, 9000.0)]));
+        let ratio = comparison.ratio(System::Agent, System::Direct, Figure::Rate);
+        assert_eq!(ratio.map(|ratio| ratio.max), Some(0.75));
+    }
+
+    #[test]
+    fn the_tables_show_figures_and_ratios() {
+        let tables = comparison().tables();
+        assert!(tables.contains("| agent | 50 / 100 / 150 | 1.00 / 1.00 / 1.00 |"), "{tables}");
+        assert!(tables.contains("| system | × direct: req/s |\n|---|---|\n| agent | 0.50 / 0.62 / 0.75 |"), "{tables}");
+        assert!(!tables.contains("| direct | –"), "{tables}");
     }
 }

@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-mod interrupt;
 mod kinto;
 mod scenes;
 mod show;
@@ -12,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use cheops_tests::interrupt;
 use clap::Parser;
 
 /// Three sites on this machine, a real application at each, and what a scope does.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use cheops_tests::lab::{Host, eventually};
 
-use crate::interrupt;
+use cheops_tests::interrupt;
 
 /// A place where commands are typed: a host, and what the shell there knows.
 pub struct Shell {

@@ -8,9 +8,9 @@ use anyhow::Context;
 use cheops_tests::lab::{Agent, Federation, Host, Offered, World};
 use tempfile::TempDir;
 
-use crate::interrupt;
 use crate::kinto;
 use crate::show::{Shell, note};
+use cheops_tests::interrupt;
 
 /// Sites, and the image that each one's Kinto holds.
 const IMAGES: [(&str, &str); 3] = [("Berlin", "debian"), ("Paris", "fedora"), ("Nantes", "alpine")];

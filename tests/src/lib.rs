@@ -1,3 +1,4 @@
 //! What the tests of Cheops stand on.
 
+pub mod interrupt;
 pub mod lab;

@@ -56,6 +56,9 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     if needs.contains(&Need::Demo) {
         python::ensure()?;
     }
+    if needs.contains(&Need::Bench) {
+        python::try_envoy();
+    }
     Ok(())
 }
 

