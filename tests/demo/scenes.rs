@@ -21,6 +21,7 @@ pub fn play(stage: &mut Stage) -> anyhow::Result<()> {
     typing_error(n, stage)?;
     explained(n, stage)?;
     tapped(n, stage)?;
+    around(n, stage)?;
     otherwise(n, stage)?;
     agent_killed(n, stage)
 }
@@ -113,6 +114,29 @@ fn tapped(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
         bail!("cheops tap should have shown two requests, one of them served by Paris: {}{}", said.out, said.error);
     }
     why("One line a request: id, client, service, method, path, scope, plan, sites, status, time. No body, no header.");
+    Ok(())
+}
+
+fn around(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
+    scene(n, "Around: the sites within 50 ms, as they are measured now");
+    let line = "cheops explain --scope '{Kinto: around(Berlin, 50ms)}' GET $API";
+    stage.berlin.until("all distances are known", "cheops map", |said| said.code == 0 && !said.has("?"))?;
+    stage.berlin.shows("cheops map", |said| said.has("Paris") && said.has("Nantes"))?;
+    stage.berlin.shows(line, |said| said.has("binds Kinto to Berlin, else Paris [") && said.has("out-of-range"))?;
+    why("Asked for a place near Berlin: Berlin itself, else Paris. Nantes is 60 ms away, and so out of range.");
+    note("Now the way to Paris takes 80 ms, and the one to Nantes 10 ms.");
+    let (paris, nantes) = (stage.world().link("Berlin", "Paris"), stage.world().link("Berlin", "Nantes"));
+    paris.round_trip(Duration::from_millis(80));
+    nantes.round_trip(Duration::from_millis(10));
+    let moved = |said: &Said| said.has("binds Kinto to Berlin, else Nantes [");
+    stage.berlin.until("Berlin's agent has measured that", line, moved)?;
+    stage.berlin.shows(line, |said| moved(said) && said.has("out-of-range"))?;
+    stage.laptop.shows("curl -si -H 'X-Scope: {Kinto: Nantes || around(Berlin, 50ms)}' $API", |said| {
+        said.has("X-Cheops-Site: Nantes") && said.has("200 OK")
+    })?;
+    why("Each request goes by the distances of its own moment. Nobody configured them.");
+    paris.round_trip(Duration::from_millis(20));
+    nantes.round_trip(Duration::from_millis(60));
     Ok(())
 }
 

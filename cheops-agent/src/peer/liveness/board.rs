@@ -100,7 +100,12 @@ impl Agent {
 
     fn state(&self, now: Duration) -> State {
         let no_link = self.since(self.linked, now).is_some_and(|silent| silent > NO_LINK);
-        if no_link { State::Dead } else { self.track.state(now) }
+        match self.track.state(now) {
+            _ if no_link => State::Dead,
+            // Its datagrams are back before its link is: requests can't go there yet.
+            State::Alive if self.trouble.is_some() => State::Suspect,
+            state => state,
+        }
     }
 
     fn status(&self, now: Duration) -> PeerStatus {
