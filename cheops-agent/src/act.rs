@@ -13,6 +13,7 @@ pub mod exchange;
 pub(crate) mod fakes;
 mod far;
 pub mod forward;
+mod gather;
 mod ids;
 pub mod link;
 mod notes;

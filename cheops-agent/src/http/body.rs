@@ -135,24 +135,40 @@ impl Body {
     /// # Errors
     /// When the chunked coding is not well-formed.
     pub fn scan(&mut self, bytes: &[u8]) -> Result<usize, FramingError> {
-        match self.0 {
-            State::Done => Ok(0),
-            State::UntilClose => Ok(bytes.len()),
+        self.read(bytes, &mut |_| {})
+    }
+
+    /// [`scan`](Self::scan), which also gives the content that is in the body, without its chunks' framing.
+    ///
+    /// # Errors
+    /// When the chunked coding is not well-formed.
+    pub fn read(&mut self, bytes: &[u8], content: &mut impl FnMut(&[u8])) -> Result<usize, FramingError> {
+        let here = match self.0 {
+            State::Done => return Ok(0),
+            State::Chunked(chunk) => return self.scan_chunks(chunk, bytes, content),
+            State::UntilClose => bytes.len(),
             State::Exact(left) => {
                 let here = left.min(bytes.len() as u64);
                 self.0 = if here == left { State::Done } else { State::Exact(left - here) };
                 // No more than `bytes.len()`.
-                Ok(here as usize)
+                here as usize
             }
-            State::Chunked(chunk) => self.scan_chunks(chunk, bytes),
-        }
+        };
+        content(bytes.get(..here).unwrap_or_default());
+        Ok(here)
     }
 
-    fn scan_chunks(&mut self, mut chunk: Chunk, bytes: &[u8]) -> Result<usize, FramingError> {
+    fn scan_chunks(
+        &mut self,
+        mut chunk: Chunk,
+        bytes: &[u8],
+        content: &mut impl FnMut(&[u8]),
+    ) -> Result<usize, FramingError> {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             if let Chunk::Data(left) = chunk {
                 let here = left.min((bytes.len() - at) as u64);
+                content(bytes.get(at..at + here as usize).unwrap_or_default());
                 at += here as usize;
                 chunk = if here == left { Chunk::DataCr } else { Chunk::Data(left - here) };
                 continue;

@@ -7,7 +7,8 @@ use toml::Spanned;
 use crate::config::diagnostic::did_you_mean;
 
 use super::matcher::{Segment, pattern};
-use super::model::{Action, CapacityError, ConcurrentRule, File, Kind, Methods, OpKind, VERSION};
+use super::model::{Action, CapacityError, ConcurrentRule, File, Kind, List, Methods, OpKind, VERSION};
+use super::order;
 use super::pointer::Pointer;
 
 /// A fault and the bytes of the file that it is about.
@@ -29,6 +30,9 @@ pub(super) fn faults(file: &File) -> Vec<Fault> {
     check.concurrent(&file.concurrent, &top);
     check.platform(file, &top);
     check.names(file);
+    if let Some(list) = file.conventional.as_ref().and_then(|conventional| conventional.list.as_ref()) {
+        check.list(list, &top);
+    }
     for kind in &file.kinds {
         check.kind(kind, file);
     }
@@ -145,13 +149,39 @@ impl Check {
             }
         }
         let created = kind.created.iter().flat_map(|created| [&created.id, &created.name]);
-        let list = kind.list.iter().flat_map(|list| [&list.id, &list.next]);
         let marker = kind.marker.iter().map(|marker| &marker.field);
-        created.chain(list).chain(marker).for_each(|pointer| self.pointers(pointer));
-        kind.list.iter().for_each(|list| self.pointer(&list.elements));
+        created.chain(marker).for_each(|pointer| self.pointers(pointer));
+        kind.list.iter().for_each(|list| self.list(list, &place));
         let fields = kind.divide.iter().map(|divide| &divide.field);
         let fields = fields.chain(kind.aggregate.iter().map(|aggregate| &aggregate.field));
         fields.chain(&kind.volatile).chain(&kind.secret).for_each(|pointer| self.pointer(pointer));
+    }
+
+    /// Lists of several sites are united by this.
+    fn list(&mut self, list: &List, place: &std::ops::Range<usize>) {
+        self.pointers(&list.id);
+        for pointer in [&list.elements, &list.next, &list.token].into_iter().flatten().chain(&list.totals) {
+            self.pointer(pointer);
+            if pointer.get_ref().split('/').any(|name| name == "*") {
+                self.add("a list has one such field: \"*\" can't stand here", pointer.span());
+            }
+        }
+        for header in list.next_header.iter().chain(&list.total_headers) {
+            self.header(header, place);
+        }
+        let ways = [list.next.is_some(), list.next_header.is_some(), list.token.is_some()];
+        if ways.iter().filter(|way| **way).count() > 1 {
+            self.add("a list's next page is told in one way: next, next-header or token", place.clone());
+        }
+        if let (Some(token), None) = (&list.token, &list.marker) {
+            self.add("the token needs marker, the query parameter that it goes to", token.span());
+        }
+        let default = list.sort.as_ref().and_then(|sort| sort.default.as_ref());
+        if let Some(default) = default
+            && let Err(error) = order::parse(default.get_ref(), false)
+        {
+            self.add(error, default.span());
+        }
     }
 
     fn pointers<'a>(&mut self, pointers: impl IntoIterator<Item = &'a Spanned<String>>) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{CapacityError, Correlation, File, Kind, Methods, OpKind};
+use super::model::{CapacityError, Correlation, File, Kind, List, Methods, OpKind};
 
 /// The most segments of a path that are looked at.
 const MAX_SEGMENTS: usize = 32;
@@ -249,6 +249,16 @@ impl Profile {
     /// Headers that link a call to the request that caused it, in the order in which they count.
     pub fn correlation(&self) -> &[Correlation] {
         &self.file.platform.correlation
+    }
+
+    /// What lists of this kind look like.
+    pub fn list(&self, kind: Option<&str>) -> List {
+        let own = self.file.kinds.iter().find(|known| Some(known.name.get_ref().as_str()) == kind);
+        let list = match own {
+            Some(kind) => kind.list.as_ref(),
+            None => self.file.conventional.as_ref().and_then(|conventional| conventional.list.as_ref()),
+        };
+        list.cloned().unwrap_or_default()
     }
 
     /// Answers to a request on this kind that let `||` go on to the next site.

@@ -137,6 +137,8 @@ pub struct Conventional {
     /// Leading segments that are no collection. `{number}` at the end stands for digits and dots: `v{number}`.
     #[serde(default)]
     pub skip: Vec<String>,
+    /// What lists look like.
+    pub list: Option<List>,
 }
 
 /// What a request does.
@@ -254,16 +256,69 @@ pub struct Created {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct List {
-    /// The list of elements.
-    pub elements: Spanned<String>,
+    /// The list of elements. None: the body, or its only member that is an array.
+    pub elements: Option<Spanned<String>>,
     /// Within an element.
     pub id: Option<Spanned<String>>,
-    /// The field with the next page's URL.
+    /// The field with the next page's URL, whose query says which page it is.
     pub next: Option<Spanned<String>>,
-    /// The query parameter that names the last element seen.
+    /// The header with the next page's URL; of `Link` the one with `rel="next"` (RFC 8288).
+    pub next_header: Option<String>,
+    /// The field with what `marker` must hold for the next page.
+    pub token: Option<Spanned<String>>,
+    /// The query parameter that names the last element seen, or takes the token.
     pub marker: Option<String>,
     /// The query parameter for a page's length.
     pub limit: Option<String>,
+    /// How elements are ordered. None: nobody knows; several sites' elements follow one another site by site.
+    pub sort: Option<Sort>,
+    /// Whether elements of several sites' lists get a member that names their site.
+    #[serde(default = "yes")]
+    pub mark: bool,
+    /// Fields with numbers that are summed over several sites.
+    #[serde(default)]
+    pub totals: Vec<Spanned<String>>,
+    /// Headers with numbers that are summed.
+    #[serde(default)]
+    pub total_headers: Vec<String>,
+}
+
+impl Default for List {
+    /// Nothing is known.
+    fn default() -> Self {
+        Self {
+            elements: None,
+            id: None,
+            next: None,
+            next_header: None,
+            token: None,
+            marker: None,
+            limit: None,
+            sort: None,
+            mark: true,
+            totals: Vec::new(),
+            total_headers: Vec::new(),
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The order of a list.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Sort {
+    /// Without the parameter: `created_at:desc,id:desc`, `-created_at,id`, `/metadata/name`.
+    pub default: Option<Spanned<String>>,
+    /// The query parameter that names the fields in the same manner; it may be repeated.
+    pub parameter: Option<String>,
+    /// The query parameter for `asc` or `desc`, repeated like the other.
+    pub direction: Option<String>,
+    /// Whether a field without direction descends.
+    #[serde(default)]
+    pub descending: bool,
 }
 
 /// A field that names another resource.

@@ -113,3 +113,23 @@ fn the_largest_size_is_followed() {
     assert!(!body.is_done());
     assert!(Body::new(BodyLength::Chunked).scan(b"8000000000000000\r\n").is_err());
 }
+
+#[test]
+fn the_content_is_given_without_its_framing() {
+    for (length, wire, content) in [
+        (BodyLength::Chunked, "3;a=b\r\nabc\r\n0A\r\n0123456789\r\n0\r\nT: x\r\n\r\nrest", "abc0123456789"),
+        (BodyLength::Exact(5), "12345rest", "12345"),
+        (BodyLength::UntilClose, "to the end", "to the end"),
+        (BodyLength::None, "rest", ""),
+    ] {
+        for piece in 1..wire.len() {
+            let (mut body, mut given, mut used) = (Body::new(length), Vec::new(), 0);
+            while used < wire.len() && !body.is_done() {
+                let end = (used + piece).min(wire.len());
+                used +=
+                    body.read(&wire.as_bytes()[used..end], &mut |part| given.extend_from_slice(part)).expect("fine");
+            }
+            assert_eq!(String::from_utf8(given).expect("text"), content, "pieces of {piece}");
+        }
+    }
+}
