@@ -23,6 +23,7 @@ pub fn play(stage: &mut Stage) -> anyhow::Result<()> {
     tapped(n, stage)?;
     around(n, stage)?;
     otherwise(n, stage)?;
+    one_list(n, stage)?;
     agent_killed(n, stage)
 }
 
@@ -173,6 +174,17 @@ fn state_of(said: &Said, site: &str) -> Option<String> {
     let sites = document.get("sites")?.as_array()?;
     let found = sites.iter().find(|line| line.get("name").is_some_and(|name| name == site))?;
     Some(found.get("state")?.as_str()?.to_owned())
+}
+
+fn one_list(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
+    scene(n, "One list over three sites");
+    stage.laptop.shows("curl -si -H 'X-Scope: {Kinto: Berlin & Paris & Nantes}' $API", |said| {
+        ["Berlin", "Paris", "Nantes"]
+            .iter()
+            .all(|site| said.has(&format!(r#""cheops_site":"{site}""#)) && said.has(&format!("{site}=ok")))
+    })?;
+    why("Each site's Kinto gave its own list; every element came through unchanged, with a mark of its site.");
+    Ok(())
 }
 
 fn agent_killed(n: &mut u32, stage: &mut Stage) -> anyhow::Result<()> {

@@ -70,6 +70,7 @@ const SUITES: &[Suite] = &[
     on_lab!("limits", "limits and what can't be served, each with its answer"),
     on_lab!("sharing", "a scoped request is served by another site"),
     on_lab!("otherwise", "A || B: never both"),
+    on_lab!("lists", "a list over several sites: union, sites that give none, bounded memory"),
     on_lab!("latency", "distances, states, and around, which goes by them"),
     on_lab!("workflow", "the scope follows the calls that services make"),
     on_lab!("faults", "cuts, loss, dead and frozen agents: what users see"),

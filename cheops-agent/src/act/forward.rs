@@ -54,7 +54,8 @@ pub fn marked(head: &AnswerHead, plan: &Plan, from: &Destination, request: &str,
     marked.freeze()
 }
 
-fn value(text: &str) -> String {
+/// As it may stand in a field.
+pub(super) fn value(text: &str) -> String {
     utf8_percent_encode(text, VALUE).to_string()
 }
 
@@ -97,7 +98,7 @@ pub(super) async fn attempt<C>(
 where
     C: Stream,
 {
-    let far = Box::pin(open(shared, scoped, turn)).await.map_err(Failed::NotSent)?;
+    let far = Box::pin(open(shared, scoped, turn.to, turn.more)).await.map_err(Failed::NotSent)?;
     let mut far = Wire::new(far);
     let config = shared.config.load();
     let mut declined = None;
@@ -183,16 +184,25 @@ async fn failed(
     }
 }
 
-async fn open(shared: &Shared, scoped: &Scoped<'_>, turn: &Turn<'_>) -> Result<Far, Refusal> {
+/// The way to one site's instance. `confirmed`: the site's agent has reached the service.
+///
+/// # Errors
+/// Nothing was sent.
+pub(super) async fn open(
+    shared: &Shared,
+    scoped: &Scoped<'_>,
+    to: &Destination,
+    confirmed: bool,
+) -> Result<Far, Refusal> {
     let snapshot = shared.snapshot.load_full();
-    let endpoint = endpoint(&snapshot, scoped.plan, turn.to);
-    let envelope = envelope(shared, scoped, turn.to);
-    if turn.to.own {
-        let endpoint = endpoint.ok_or_else(|| gone(scoped.plan, turn.to))?;
+    let endpoint = endpoint(&snapshot, scoped.plan, to);
+    let envelope = envelope(shared, scoped, to);
+    if to.own {
+        let endpoint = endpoint.ok_or_else(|| gone(scoped.plan, to))?;
         return reach::own(shared, &snapshot, endpoint, scoped.client, &envelope).await;
     }
-    let site = snapshot.sites.get(&turn.to.site).ok_or_else(|| gone(scoped.plan, turn.to))?;
-    reach::peer(shared, &reach::ordered(shared, site, endpoint), &envelope, turn.more).await
+    let site = snapshot.sites.get(&to.site).ok_or_else(|| gone(scoped.plan, to))?;
+    reach::peer(shared, &reach::ordered(shared, site, endpoint), &envelope, confirmed).await
 }
 
 /// The plan was made a moment ago, from a snapshot that was replaced meanwhile.

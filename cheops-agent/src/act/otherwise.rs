@@ -3,6 +3,8 @@
 
 mod peek;
 
+pub(super) use peek::played;
+
 use super::exchange::{Finished, Kept};
 use super::forward::{Failed, Tried, Turn, attempt};
 use super::scoped::{Ran, RunError, Scoped};

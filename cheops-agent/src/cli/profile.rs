@@ -14,7 +14,7 @@ use crate::config::ScopeCarriers;
 use crate::http::head::RequestHead;
 use crate::plan::target;
 use crate::profile::load::load_file;
-use crate::profile::{Matched, OpKind, Profile, Profiles};
+use crate::profile::{List, Matched, OpKind, Profile, Profiles};
 use crate::scope::carriers;
 
 /// The most that is read of a request: its head is what counts.
@@ -159,12 +159,33 @@ fn done(profile: &Profile, matched: &Matched<'_>) -> Vec<String> {
         None => format!("it answers {}", error.status),
         Some(text) => format!("it answers {} with \"{text}\"", error.status),
     }));
-    vec![
+    let mut lines = vec![
         format!("it {what} {thing}"),
         "without a scope: served by the endpoint that it addresses, byte for byte".to_owned(),
         "with A: served at A".to_owned(),
         format!("with A || B: served at A; at B if, of A, {}", next.join(", or ")),
-    ]
+    ];
+    if matched.op == OpKind::List {
+        lines.push(united(&profile.list(matched.kind)));
+    }
+    lines
+}
+
+/// What becomes of the lists of several sites.
+fn united(list: &List) -> String {
+    let place = match &list.elements {
+        Some(pointer) => format!("at {}", pointer.get_ref()),
+        None => "the body or its only array".to_owned(),
+    };
+    let mark = if list.mark { "each element marked with its site" } else { "without marks" };
+    let pages = match (&list.token, &list.marker, &list.next) {
+        (Some(token), ..) => format!("pages by the token {}", token.get_ref()),
+        (None, Some(marker), _) => format!("pages by the parameter {marker}"),
+        (None, None, Some(next)) => format!("pages by the link {}", next.get_ref()),
+        (None, None, None) => "no pages".to_owned(),
+    };
+    let order = list.sort.as_ref().map_or("site by site", |_| "sorted over the sites");
+    format!("with A & B: one list of both ({place}), {mark}, {order}, {pages}, {} s for each site", list.within)
 }
 
 fn shown(document: &Value) -> String {

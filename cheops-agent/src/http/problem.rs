@@ -47,6 +47,7 @@ codes! {
     TlsEndpoint        "tls-endpoint"        400 "The endpoint can't take scopes"               "Without the endpoint's certificate only whole connections pass; use an http endpoint.";
     SeveralScopes      "several-scopes"      400 "The request carries more than one scope"      "Use one scope header, or the query parameter, not both.";
     UnmatchedTarget    "unmatched-target"    400 "The target doesn't fit the endpoint's prefix" "Send the path without '..', '//' or encoded dots and slashes inside the prefix.";
+    InvalidMarker      "invalid-marker"      400 "The marker is not one of a united list"       "Follow the answer's own link to the next page.";
     RequestTimeout     "request-timeout"     408 "The request did not arrive in time"           "Send the head and the body without long pauses.";
     ScopeConflict      "scope-conflict"      409 "The scope contradicts what is recorded"       "Change the record with: cheops resource extend, shrink or move.";
     RequestIdInUse     "request-id-in-use"   409 "The request id is live under another scope"   "Use a fresh request id.";
@@ -62,6 +63,7 @@ codes! {
     NoSiteInRange      "no-site-in-range"    503 "No live site is in range"                     "See the measured distances with: cheops map.";
     DistanceUnknown    "distance-unknown"    503 "The distance is not known"                    "See the measured distances with: cheops map.";
     NotExported        "not-exported"        403 "The other site does not offer this service to its peers" "Set export = true for the service at that site.";
+    NoSiteAnswered     "no-site-answered"    503 "None of the sites answered"                   "See cheops sites; try again when one of them is back.";
     TooManyConnections "too-many-connections" 503 "The agent is at its limit of connections"    "Try again, or close idle connections.";
     TooManyWorkflows   "too-many-workflows"  503 "The agent is at its limit of workflows"       "Try again; or raise limits.workflow-records in agent.toml, or lower timeouts.workflow.";
     PeerBusy           "peer-busy"           503 "The other site's agent is at its limit of exchanges" "Try again; or raise limits.peer-exchanges in that agent's agent.toml.";

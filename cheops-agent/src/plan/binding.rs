@@ -30,6 +30,26 @@ pub(super) struct Binding {
     pub(super) by: By,
     /// Never none.
     pub(super) at: Sites,
+    /// All of them serve the request together; else the first that can.
+    pub(super) all: bool,
+}
+
+impl Binding {
+    fn to(
+        by: By,
+        expr: &Expr,
+        service: &Service,
+        entry: &SiteName,
+        lists: bool,
+        world: &World<'_>,
+    ) -> Result<Self, Problem> {
+        let all = matches!(expr, Expr::Replicate(_) | Expr::All(_)) && lists;
+        Ok(Self { by, at: Sites::of(expr, service, entry, world)?, all })
+    }
+
+    fn stays(by: By, site: &SiteName) -> Self {
+        Self { by, at: Sites::one(site), all: false }
+    }
 }
 
 /// The binding of the addressed service by a request's or an `exec` session's scope, resolved.
@@ -39,23 +59,28 @@ pub(super) fn of_request(
     entry: &SiteName,
     in_session: bool,
     is_identity: bool,
+    lists: bool,
     world: &World<'_>,
 ) -> Result<Binding, Problem> {
-    for item in &scope.items {
-        built(item)?;
-    }
     let name = &service.name;
     let named = named(scope, name);
     let bare = scope.items.iter().find_map(bare);
-    let stays = |by| Ok(Binding { by, at: Sites::one(entry) });
+    // A request for which the scope says nothing, such as one for a token, does nothing that another place could undo.
+    let speaks = named.is_some() || bare.is_some();
+    if !lists && (speaks || !in_session) {
+        scope.items.iter().try_for_each(built)?;
+    } else if let Some(expr) = named.or(bare.as_deref()) {
+        unbuilt(expr, lists).map_or(Ok(()), Err)?;
+    }
+    let stays = |by| Ok(Binding::stays(by, entry));
     match (named, bare) {
         (Some(_), Some(bare)) if !in_session => {
             let message = format!("{name}, which the request addresses, is bound twice: by its name and without one");
             Err(ScopeError::at(bare.span(), message).suggest("say which service this place is for").problem())
         }
-        (Some(expr), _) => Ok(Binding { by: By::Name, at: Sites::of(expr, service, entry, world)? }),
+        (Some(expr), _) => Binding::to(By::Name, expr, service, entry, lists, world),
         (None, Some(_)) if in_session && is_identity => stays(By::Identity),
-        (None, Some(expr)) => Ok(Binding { by: By::Bare, at: Sites::of(&expr, service, entry, world)? }),
+        (None, Some(expr)) => Binding::to(By::Bare, &expr, service, entry, lists, world),
         (None, None) => stays(By::Default),
     }
 }
@@ -67,15 +92,16 @@ pub(super) fn of_workflow(
     service: &Service,
     addressed: &SiteName,
     entry: &SiteName,
+    lists: bool,
     world: &World<'_>,
 ) -> Result<Binding, Problem> {
     if let Some(expr) = named(&completed.scope, &service.name) {
-        unbuilt(expr).map_or(Ok(()), Err)?;
-        return Ok(Binding { by: By::Name, at: Sites::of(expr, service, entry, world)? });
+        unbuilt(expr, lists).map_or(Ok(()), Err)?;
+        return Binding::to(By::Name, expr, service, entry, lists, world);
     }
     Ok(match &completed.default {
-        Some(site) => Binding { by: By::Default, at: Sites::one(site) },
-        None => Binding { by: By::OwnSite, at: Sites::one(addressed) },
+        Some(site) => Binding::stays(By::Default, site),
+        None => Binding::stays(By::OwnSite, addressed),
     })
 }
 
@@ -116,17 +142,19 @@ fn named<'a>(scope: &'a Scope, wanted: &ServiceName) -> Option<&'a Expr> {
 
 fn built(item: &Item) -> Result<(), Problem> {
     match item {
-        Item::Bind { expr, .. } | Item::Bare(expr) => unbuilt(expr).map_or(Ok(()), Err),
+        Item::Bind { expr, .. } | Item::Bare(expr) => unbuilt(expr, false).map_or(Ok(()), Err),
         Item::Around { .. } | Item::Prime { .. } => Ok(()),
     }
 }
 
 /// The collaboration in an expression that this version can't do. The whole scope is refused, also for a service that
 /// the request may never reach: half a workflow is worse than none.
-fn unbuilt(expr: &Expr) -> Option<Problem> {
+/// Lists of several sites are united.
+fn unbuilt(expr: &Expr, lists: bool) -> Option<Problem> {
     let (sign, meaning) = match expr {
         Expr::Site(_) | Expr::Around { .. } | Expr::All(_) => return None,
-        Expr::Otherwise(parts) => return parts.iter().find_map(unbuilt),
+        Expr::Otherwise(parts) => return parts.iter().find_map(|part| unbuilt(part, false)),
+        Expr::Replicate(parts) if lists && parts.iter().all(|part| part.parts().is_empty()) => return None,
         Expr::Replicate(_) => ("&", "replication"),
         Expr::Cross(_) => ("%", "cross"),
     };

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::address::OrigDst;
 use crate::config::{HostHeader, ScopeCarriers};
 use crate::http::head::RequestHead;
-use crate::http::{Code, Problem};
+use crate::http::{BodyLength, Code, Problem};
 use crate::metadata::snapshot::{Addressed, Service};
 use crate::metadata::{Distances, Snapshot};
 use crate::names::SiteName;
@@ -138,6 +138,8 @@ struct Request<'a> {
     found: &'a Addressed<'a>,
     profile: &'a Profile,
     matched: Matched<'a>,
+    /// Whether lists of several sites can be united for it.
+    lists: bool,
     world: World<'a>,
 }
 
@@ -148,7 +150,9 @@ impl<'a> Request<'a> {
         let path = target::path_range(target).and_then(|range| target.get(range)).unwrap_or_default();
         let path = target::behind(path, &found.endpoint.prefix).unwrap_or(path);
         let matched = profile.matching(found.service.kind.as_deref(), asked.head.method(), path);
-        Self { found, profile, matched, world: *world }
+        let lists =
+            matched.op == OpKind::List && matches!(asked.head.length(), BodyLength::None | BodyLength::Exact(0));
+        Self { found, profile, matched, lists, world: *world }
     }
 
     fn reasons(&self) -> Vec<Reason> {
@@ -177,14 +181,15 @@ impl<'a> Request<'a> {
                 let entry = self.found.site;
                 let is_identity = self.profile.class(service.kind.as_deref()) == Some("identity");
                 let in_session = source == ScopeSource::Session;
-                let binding = binding::of_request(&scope, service, entry, in_session, is_identity, &self.world)?;
+                let binding =
+                    binding::of_request(&scope, service, entry, in_session, is_identity, self.lists, &self.world)?;
                 let completed = binding::complete(&scope, &service.name, entry, binding.by);
                 let scope = CarriedScope { source, normal: scope.to_string(), completed: completed.to_string() };
                 (binding, scope, entry.clone())
             }
             Counts::Inherited(workflow) => {
                 let (site, entry) = (self.found.site, workflow.entry);
-                let binding = binding::of_workflow(workflow.scope, service, site, entry, &self.world)?;
+                let binding = binding::of_workflow(workflow.scope, service, site, entry, self.lists, &self.world)?;
                 let scope = CarriedScope {
                     source: ScopeSource::Workflow,
                     normal: workflow.scope.scope.to_string(),
@@ -232,6 +237,7 @@ impl<'a> Request<'a> {
         Ok(match destinations.as_slice() {
             [only] if only.own && only.site == *self.found.site => Route::Direct,
             [_] => destinations.pop().map_or(Route::Direct, Route::At),
+            _ if binding.all => Route::Gather(destinations),
             _ => Route::FirstOf(destinations),
         })
     }

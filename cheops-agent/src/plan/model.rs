@@ -69,6 +69,8 @@ pub enum Route {
     At(Destination),
     /// By the first that can (otherwise). At least two.
     FirstOf(Vec<Destination>),
+    /// By all of them, whose lists are united. At least two.
+    Gather(Vec<Destination>),
 }
 
 impl Route {
@@ -78,6 +80,7 @@ impl Route {
             Self::Direct => "direct",
             Self::At(_) => "at",
             Self::FirstOf(_) => "first-of",
+            Self::Gather(_) => "gather",
         }
     }
 
@@ -86,7 +89,7 @@ impl Route {
         match self {
             Self::Direct => &[],
             Self::At(one) => std::slice::from_ref(one),
-            Self::FirstOf(several) => several,
+            Self::FirstOf(several) | Self::Gather(several) => several,
         }
     }
 }

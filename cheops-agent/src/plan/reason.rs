@@ -58,7 +58,7 @@ pub(super) fn candidate(candidate: &Candidate) -> Reason {
 }
 
 pub(super) fn binding(service: &ServiceName, binding: &Binding) -> Reason {
-    let sites = joined(&binding.at.sites, ", else ");
+    let sites = joined(&binding.at.sites, if binding.all { " and " } else { ", else " });
     match binding.by {
         By::Name => reason("bound", format!("the scope binds {service} to {sites}")),
         By::Bare => reason(
@@ -85,6 +85,10 @@ pub(super) fn route(route: &Route, here: &SiteName) -> Reason {
         Route::Direct => reason("direct", format!("the addressed endpoint at {here} serves it")),
         Route::At(to) if to.own => reason("here", format!("{here}, this agent's own site, serves it")),
         Route::At(to) => reason("forwarded", format!("it goes to {}'s agent", to.site)),
+        Route::Gather(several) => {
+            let sites: Vec<SiteName> = several.iter().map(|to| to.site.clone()).collect();
+            reason("gather", format!("the lists of {} are united", joined(&sites, ", ")))
+        }
         Route::FirstOf(several) => {
             let sites: Vec<SiteName> = several.iter().map(|to| to.site.clone()).collect();
             reason(

@@ -223,12 +223,35 @@ fn collaborations_that_are_not_built_are_named_and_located() {
         // also for a service that this request doesn't address: half a workflow is worse than none
         ("{Nova: Berlin, Glance: Berlin & Paris}", (23, 14), "& (replication)"),
     ] {
-        for method in ["GET", "POST", "DELETE"] {
-            let problem = refusal(by_header(&fixture, BERLIN, method, "/v2/servers", form));
+        for (method, path) in [("GET", "/v2/servers/7"), ("POST", "/v2/servers"), ("DELETE", "/v2/servers/7")] {
+            let problem = refusal(by_header(&fixture, BERLIN, method, path, form));
             assert_eq!((problem.code, problem.position), (Code::NotBuilt, Some(position)), "{form}: {problem:?}");
             assert!(problem.detail.contains(sign), "{form}: {problem:?}");
             assert_eq!(problem.code.status(), 501);
         }
+    }
+}
+
+#[test]
+fn lists_of_several_sites_are_gathered() {
+    let fixture = Fixture::new();
+    for (form, expected) in [
+        ("{Nova: Berlin & Paris}", "gather Berlin Paris"),
+        ("{Nova: Paris & Nantes & Berlin}", "gather Paris Nantes Berlin"),
+        ("Berlin & Paris", "gather Berlin Paris"),
+        ("{Nova: Paris & *}", "gather Paris Berlin Nantes"),
+        ("{Nova: Paris, Glance: Berlin & Paris}", "at Paris"),
+    ] {
+        let plan = plan(by_header(&fixture, BERLIN, "GET", "/v2/servers", form));
+        assert_eq!(short(&plan.route), expected, "{form}");
+    }
+    for form in [
+        "{Nova: Berlin % Paris, prime: Berlin}",
+        "{Nova: Nantes || (Berlin & Paris)}",
+        "{Nova: (Nantes || Paris) & Berlin}",
+    ] {
+        let problem = refusal(by_header(&fixture, BERLIN, "GET", "/v2/servers", form));
+        assert_eq!(problem.code, Code::NotBuilt, "{form}");
     }
 }
 

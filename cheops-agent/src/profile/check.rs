@@ -31,7 +31,7 @@ pub(super) fn faults(file: &File) -> Vec<Fault> {
     check.platform(file, &top);
     check.names(file);
     if let Some(list) = file.conventional.as_ref().and_then(|conventional| conventional.list.as_ref()) {
-        check.list(list, &top);
+        check.list(list);
     }
     for kind in &file.kinds {
         check.kind(kind, file);
@@ -151,14 +151,14 @@ impl Check {
         let created = kind.created.iter().flat_map(|created| [&created.id, &created.name]);
         let marker = kind.marker.iter().map(|marker| &marker.field);
         created.chain(marker).for_each(|pointer| self.pointers(pointer));
-        kind.list.iter().for_each(|list| self.list(list, &place));
+        kind.list.iter().for_each(|list| self.list(list));
         let fields = kind.divide.iter().map(|divide| &divide.field);
         let fields = fields.chain(kind.aggregate.iter().map(|aggregate| &aggregate.field));
         fields.chain(&kind.volatile).chain(&kind.secret).for_each(|pointer| self.pointer(pointer));
     }
 
     /// Lists of several sites are united by this.
-    fn list(&mut self, list: &List, place: &std::ops::Range<usize>) {
+    fn list(&mut self, list: &List) {
         self.pointers(&list.id);
         for pointer in [&list.elements, &list.next, &list.token].into_iter().flatten().chain(&list.totals) {
             self.pointer(pointer);
@@ -166,12 +166,8 @@ impl Check {
                 self.add("a list has one such field: \"*\" can't stand here", pointer.span());
             }
         }
-        for header in list.next_header.iter().chain(&list.total_headers) {
-            self.header(header, place);
-        }
-        let ways = [list.next.is_some(), list.next_header.is_some(), list.token.is_some()];
-        if ways.iter().filter(|way| **way).count() > 1 {
-            self.add("a list's next page is told in one way: next, next-header or token", place.clone());
+        if let (Some(token), Some(_)) = (&list.token, &list.next) {
+            self.add("a list's next page is told in one way: next or token", token.span());
         }
         if let (Some(token), None) = (&list.token, &list.marker) {
             self.add("the token needs marker, the query parameter that it goes to", token.span());

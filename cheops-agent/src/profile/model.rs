@@ -262,14 +262,15 @@ pub struct List {
     pub id: Option<Spanned<String>>,
     /// The field with the next page's URL, whose query says which page it is.
     pub next: Option<Spanned<String>>,
-    /// The header with the next page's URL; of `Link` the one with `rel="next"` (RFC 8288).
-    pub next_header: Option<String>,
     /// The field with what `marker` must hold for the next page.
     pub token: Option<Spanned<String>>,
     /// The query parameter that names the last element seen, or takes the token.
     pub marker: Option<String>,
     /// The query parameter for a page's length.
     pub limit: Option<String>,
+    /// Seconds that each site has for its list to begin, and between two pieces of it.
+    #[serde(default = "ten")]
+    pub within: u64,
     /// How elements are ordered. None: nobody knows; several sites' elements follow one another site by site.
     pub sort: Option<Sort>,
     /// Whether elements of several sites' lists get a member that names their site.
@@ -278,9 +279,6 @@ pub struct List {
     /// Fields with numbers that are summed over several sites.
     #[serde(default)]
     pub totals: Vec<Spanned<String>>,
-    /// Headers with numbers that are summed.
-    #[serde(default)]
-    pub total_headers: Vec<String>,
 }
 
 impl Default for List {
@@ -290,16 +288,19 @@ impl Default for List {
             elements: None,
             id: None,
             next: None,
-            next_header: None,
             token: None,
             marker: None,
             limit: None,
             sort: None,
+            within: ten(),
             mark: true,
             totals: Vec::new(),
-            total_headers: Vec::new(),
         }
     }
+}
+
+fn ten() -> u64 {
+    10
 }
 
 fn yes() -> bool {

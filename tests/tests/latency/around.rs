@@ -7,7 +7,7 @@ use cheops_tests::lab::{Answer, Federation, Offered, Then, eventually};
 use super::{SOON, away, distance, four, until, until_measured};
 
 fn get(federation: &Federation, scope: &str) -> anyhow::Result<Answer> {
-    federation.get("Berlin", "app", "/echo", Some(scope))
+    federation.get("Berlin", "app", "/echo/1", Some(scope))
 }
 
 /// Who answers a request with that scope at Berlin.

@@ -53,7 +53,7 @@ pub(super) enum SplitError {
     Half,
     #[error("it is nested deeper than {MAX_DEPTH} levels")]
     Depth,
-    #[error("an element is larger than limits.list-element")]
+    #[error("an element is larger than 1 MiB")]
     Element,
     #[error("too much stands around the list")]
     Outside,

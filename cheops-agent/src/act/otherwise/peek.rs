@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
@@ -40,18 +40,37 @@ where
     if returned && scoped.plan.next_on.answer(head.status(), begins) {
         return None;
     }
+    let mark = |head: &AnswerHead| marked(head, scoped.plan, turn.to, scoped.id, turn.tried);
+    Some(played(shared, client, scoped, Declined { head, far }, &mark).await)
+}
+
+/// Gives an answer that the client has not seen to it after all, with another head.
+///
+/// # Errors
+/// As an exchange's.
+pub(in crate::act) async fn played<C>(
+    shared: &Shared,
+    client: &mut Wire<C>,
+    scoped: &Scoped<'_>,
+    answer: Declined,
+    mark: &(dyn Fn(&AnswerHead) -> Bytes + Sync),
+) -> Result<Finished, RunError>
+where
+    C: Stream,
+{
+    let Declined { head, mut far } = answer;
+    let config = shared.config.load();
     let mut whole = BytesMut::from(head.raw().as_ref());
     whole.extend_from_slice(&far.pending);
     let mut played = Wire::with_pending(Played(&mut far.stream), whole);
-    let mut judge = |head: &AnswerHead| Judged::Instead(marked(head, scoped.plan, turn.to, scoped.id, turn.tried));
+    let mut judge = |head: &AnswerHead| Judged::Instead(mark(head));
     let sending = Sending { request: scoped.request, head: scoped.request.raw().clone(), kept: None };
     let answering = Answering { judge: Some(&mut judge), begin_within: None, closing: Some(&shared.closing) };
     let bounds = Bounds::new(&config.limits, &config.timeouts);
-    let ended = Box::pin(exchange(client, &mut played, sending, answering, bounds)).await;
-    Some(match ended {
+    match Box::pin(exchange(client, &mut played, sending, answering, bounds)).await {
         Ok(finished) => Ok(follow(shared, client, &mut far, scoped, finished).await),
         Err(error) => Err(RunError::Exchange(error)),
-    })
+    }
 }
 
 /// Reads until the body has ended or enough of it is pending; how many pending bytes belong to it.

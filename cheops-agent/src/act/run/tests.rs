@@ -1,5 +1,6 @@
 //! Agents of several sites without their kernel programs: real links between them, real connections to small services.
 
+mod lists;
 mod notes;
 mod otherwise;
 mod sharing;
@@ -38,6 +39,8 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 #[derive(Clone)]
 enum Does {
     Answers(&'static str),
+    /// Answers by the request's head.
+    Says(Arc<dyn Fn(&str) -> String + Send + Sync>),
     /// Answers with the request's body.
     Echoes,
     /// Reads the request, and never answers.
@@ -116,6 +119,7 @@ async fn serve(mut stream: TcpStream, does: Does, kept: Arc<Mutex<Vec<Vec<u8>>>>
     kept.lock().expect("no panic")[number] = read.clone();
     let answer = match does {
         Does::Answers(answer) => answer.as_bytes().to_vec(),
+        Does::Says(ref says) => says(&String::from_utf8_lossy(&read[..head])).into_bytes(),
         Does::Echoes => {
             let body = &read[head..];
             [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
@@ -278,6 +282,7 @@ fn profiles() -> Profiles {
         collection = { GET = \"list\", POST = \"create\" }\nitem = { GET = \"read\" }\n\
         [[capacity]]\nstatus = 507\n[[capacity]]\nstatus = 500\nbody = \"No valid host\"\n";
     std::fs::write(dir.path().join("full.toml"), text).expect("a file");
+    std::fs::write(dir.path().join("images.toml"), lists::PROFILE).expect("a file");
     Profiles::load(&[dir.path().to_owned()]).expect("profiles")
 }
 

@@ -61,7 +61,7 @@ fn calls_inside_a_workflow_follow_its_completed_scope() {
         (r#"{"Nova":"Berlin & Paris","default":"Berlin"}"#, Code::NotBuilt),
     ] {
         let completed = Completed::parse(scope).expect(scope);
-        let head = head("GET", "/servers", None);
+        let head = head("POST", "/servers", None);
         let workflow = Some(Workflow { scope: &completed, entry: &entry });
         let asked = Asked { head: &head, orig: orig(BERLIN), session: None, workflow };
         assert_eq!(refusal(decide(&asked, &fixture.world())).code, code);
