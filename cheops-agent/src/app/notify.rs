@@ -19,9 +19,9 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// The same where it must be told. Less than systemd waits for a sign of life.
 const LONG_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whether systemd runs this agent.
-pub fn is_there() -> bool {
-    std::env::var_os("NOTIFY_SOCKET").is_some()
+/// Whether systemd runs this agent and keeps descriptors for it: it says so itself since version 254, and the unit does.
+pub fn keeps() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some() && std::env::var_os("FDSTORE").is_some()
 }
 
 /// Gives systemd a descriptor to keep until the unit is stopped for good.

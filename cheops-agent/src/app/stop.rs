@@ -31,8 +31,7 @@ pub async fn stop(mut started: Started, mut signals: Signals) {
     let deadline = Instant::now() + drain;
     tracing::info!(connections = agent.observer.connections_open(), "stops");
     notify::stopping(drain + 2 * LAST);
-    agent.life.drain(deadline);
-    agent.shared.closing.begin();
+    drain_from_now(&started, deadline);
     let finished = tokio::select! {
         finished = finish(&mut started, deadline) => finished,
         () = signals.stop() => {
@@ -47,17 +46,29 @@ pub async fn stop(mut started: Started, mut signals: Signals) {
     end(started).await;
 }
 
+/// Everybody sees that the agent drains; in the foreground together with the guarded endpoints' end.
+fn drain_from_now(started: &Started, deadline: Instant) {
+    let mut known = started.agent.known();
+    started.agent.life.drain(deadline);
+    started.agent.shared.closing.begin();
+    if outlives(started) {
+        return;
+    }
+    known.guarded.clear();
+    if let Err(error) = started.capture.guard(&[]) {
+        tracing::warn!(%error, "can't let the guarded endpoints go; they go with the process");
+    }
+}
+
+/// Whether the kernel programs and the listeners outlive this process.
+fn outlives(started: &Started) -> bool {
+    notify::keeps() && matches!(started.capture, Capture::Ebpf(_))
+}
+
 /// Whether everything that was open ended by itself.
 async fn finish(started: &mut Started, deadline: Instant) -> bool {
-    if notify::is_there() && matches!(started.capture, Capture::Ebpf(_)) {
+    if outlives(started) {
         return restart(started, deadline).await;
-    }
-    {
-        let mut known = started.agent.known();
-        known.guarded.clear();
-        if let Err(error) = started.capture.guard(&[]) {
-            tracing::warn!(%error, "can't let the guarded endpoints go; they go with the process");
-        }
     }
     started.agent.shared.drain.cancel();
     let came = started.doors.close().await;

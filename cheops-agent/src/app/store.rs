@@ -61,7 +61,7 @@ impl Store {
 
     /// Has systemd keep exactly these. What can't be told is logged: the agent runs all the same.
     pub fn keep(&mut self, all: &[(String, OwnedFd)]) {
-        if !notify::is_there() {
+        if !notify::keeps() {
             return;
         }
         let now: BTreeMap<String, String> =
