@@ -77,6 +77,7 @@ const SUITES: &[Suite] = &[
     on_lab!("exec", "the scope of a process tree"),
     on_lab!("restart", "a hundred restarts under load: nobody notices"),
     on_lab!("crash", "a killed, hung or failing agent: never a by-pass, served again soon"),
+    on_lab!("upgrade", "a successor takes over under load: nobody notices, tunnels live on"),
     on_lab!("systemd", "units, their sandbox, installing, the agent under a real systemd"),
     on_lab!("commands", "cheops, cheops-agent, their answers and exit codes"),
 ];

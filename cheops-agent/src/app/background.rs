@@ -48,8 +48,11 @@ pub async fn watchdog(agent: Arc<Agent>, data: Handle, accepts: impl Fn() -> boo
     let watched = notify::watchdog();
     let every = watched.map_or(Duration::from_secs(10), |limit| limit / 3);
     let mut told = String::new();
+    // At once: successors that follow each other quickly would else leave systemd without a sign for too long.
+    let mut signs = tokio::time::interval(every);
+    signs.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(every).await;
+        signs.tick().await;
         let runs = timeout(every, data.spawn(async {})).await.is_ok();
         let accepts = agent.life.phase() != Phase::Running || accepts();
         if runs && accepts {
