@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const OBJECT: &str = "cheops-ebpf/target/bpfel-unknown-none/release/cheops-ebpf";
+const OBJECT: &str = "bpfel-unknown-none/release/cheops-ebpf";
 
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let object = root.join(OBJECT);
+    let next = env::var_os("CARGO_FEATURE_NEXT_LAYOUT").is_some();
+    let object = root.join(if next { "cheops-ebpf/target/next-layout" } else { "cheops-ebpf/target" }).join(OBJECT);
     let to = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("cheops-ebpf");
     println!("cargo::rerun-if-changed=build.rs");
     if object.exists() {

@@ -1,8 +1,9 @@
 //! `build`: the kernel programs with their own compiler, then the agent, which holds them, and the user's command.
 
 use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::run;
@@ -29,9 +30,29 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// The kernel programs. Small and always optimised: the verifier wouldn't take them otherwise.
 pub fn ebpf() -> Result<()> {
+    run::succeed(&mut ebpf_cargo()?)
+}
+
+fn ebpf_cargo() -> Result<Command> {
     let mut cargo = toolchain::choose()?.cargo()?;
     cargo.args(["build", "--release", "--quiet", "--locked", "-Zbuild-std=core", "--target", "bpfel-unknown-none"]);
-    run::succeed(&mut cargo)
+    Ok(cargo)
+}
+
+/// An agent whose maps have another layout, which tests upgrade to: `next-layout/cheops-agent` beside the one of
+/// [`lab`], whose build has to follow, as both are built at the same place.
+pub fn next_layout() -> Result<()> {
+    const FEATURE: [&str; 2] = ["--features", "next-layout"];
+    let mut ebpf = ebpf_cargo()?;
+    run::succeed(ebpf.args(FEATURE).args(["--target-dir", "target/next-layout"]))?;
+    let mut cargo = run::cargo();
+    cargo.args(["build", "--package", "cheops-agent", "--bin", "cheops-agent", "--locked"]).args(FEATURE);
+    run::succeed(&mut cargo)?;
+    let built = program("cheops-agent", false);
+    let to = built.with_file_name("next-layout");
+    std::fs::create_dir_all(&to)?;
+    std::fs::copy(built, to.join("cheops-agent")).context("can't keep the agent of the next layout")?;
+    Ok(())
 }
 
 /// The agent and the user's command.

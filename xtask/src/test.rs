@@ -92,6 +92,7 @@ pub fn run(options: &Options) -> Result<()> {
     let begin = Instant::now();
     println!("▸ building");
     build::ebpf()?;
+    build::next_layout()?;
     build::lab()?;
     let mut total = Counts::default();
     for suite in suites {

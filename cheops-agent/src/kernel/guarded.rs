@@ -151,7 +151,7 @@ impl Guarded {
             };
             let own = if guard.own { GUARD_OWN } else { 0 };
             let refuse = if guard.refuse_when_down { GUARD_REFUSE } else { 0 };
-            wanted.insert(address, GuardValue { number, flags: own | refuse });
+            wanted.insert(address, GuardValue::new(number, own | refuse));
         }
         (wanted, left)
     }

@@ -18,14 +18,14 @@ pub use values::{
 };
 
 /// Changes whenever a map's key, value or meaning does. The agent loads only programs of its own version.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = if cfg!(feature = "next-layout") { 2 } else { 1 };
 
 /// Every map by its name, with the version since which its key, value and meaning are what they are. An agent uses the
 /// maps that an earlier one left if these are the same, and makes the others anew.
 pub const MAPS: [(&str, u32); 10] = [
-    ("SETTINGS", 1),
+    ("SETTINGS", ABI_VERSION),
     ("LEASE", 1),
-    ("GUARDED", 1),
+    ("GUARDED", ABI_VERSION),
     ("ENDPOINTS", 1),
     ("SESSIONS", 1),
     ("LISTENERS", 1),

@@ -33,6 +33,19 @@ pub struct GuardValue {
     pub number: u32,
     /// `GUARD_*`.
     pub flags: u32,
+    #[cfg(feature = "next-layout")]
+    pub later: u64,
+}
+
+impl GuardValue {
+    pub const fn new(number: u32, flags: u32) -> Self {
+        Self {
+            number,
+            flags,
+            #[cfg(feature = "next-layout")]
+            later: 0,
+        }
+    }
 }
 
 /// ENDPOINTS, by number: what `getpeername` and `getsockname` tell a client that `leave` took.
@@ -127,7 +140,8 @@ mod tests {
     #[test]
     fn layouts_have_no_padding() {
         assert_eq!((size_of::<GuardKey>(), align_of::<GuardKey>()), (8 + 16 + 4 + 4, 8));
-        assert_eq!((size_of::<GuardValue>(), align_of::<GuardValue>()), (4 + 4, 4));
+        let later = if cfg!(feature = "next-layout") { (4 + 4 + 8, 8) } else { (4 + 4, 4) };
+        assert_eq!((size_of::<GuardValue>(), align_of::<GuardValue>()), later);
         assert_eq!((size_of::<Endpoint>(), align_of::<Endpoint>()), (16 + 16 + 4, 4));
         assert_eq!((size_of::<Lease>(), align_of::<Lease>()), (8, 8));
         assert_eq!((size_of::<Settings>(), align_of::<Settings>()), (8 + 8 + 4 + 4 + 4 + 4, 8));
