@@ -64,6 +64,7 @@ fn a_site_that_gives_no_list_is_named_and_the_others_are_shown() -> anyhow::Resu
     for rubbish in [
         "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"images\":[{}",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"images\":[{}",
     ] {
         federation.service("Paris", "app").script("/images", rubbish, Then::Close);
         let answer = list(&federation, ALL)?;

@@ -341,7 +341,11 @@ impl Source {
                 Value::Number(id) => Some(id.to_string()),
                 _ => None,
             };
-            self.taken.iter().map(id).collect()
+            let before = if let Cursor::After(ids) = &self.cursor { ids.as_slice() } else { &[] };
+            let mut ids = before.to_vec();
+            ids.extend(self.taken.iter().map(id).collect::<Option<Vec<_>>>()?);
+            ids.drain(..ids.len().saturating_sub(TRAIL));
+            Some(ids)
         };
         match ask.paging {
             _ if !untaken && !self.has_more(ask) => Some(Cursor::Done(self.totals(ask))),
