@@ -6,6 +6,7 @@
 mod access;
 pub mod agent;
 mod check;
+pub mod earlier;
 mod error;
 pub mod explain;
 mod files;

@@ -156,7 +156,9 @@ fn head(text: &str) -> RequestHead {
 /// What [`carriers::find`] makes of a request with this target and these field lines: the scope, and the head left over.
 fn found(target: &str, fields: &str, parameter: bool) -> Result<Option<(Scope, Carrier, String)>, ScopeError> {
     let names = ScopeCarriers { header: "X-Scope".into(), parameter: "scope".into() };
-    let head = head(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}Z: 1\r\n\r\n"));
+    // RFC 9112, 3.2.4: no other method has that target.
+    let method = if target == "*" { "OPTIONS" } else { "GET" };
+    let head = head(&format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{fields}Z: 1\r\n\r\n"));
     let carried = carriers::find(&head, &names, parameter)?;
     assert!(carried.is_none() || carriers::may_carry(&head, &names));
     Ok(carried.map(|carried| {

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::time::Instant;
 
-use anyhow::ensure;
-use cheops_tests::lab::eventually;
+use anyhow::{Context, ensure};
+use cheops_tests::lab::load::Fared;
 use cheops_tests::lab::load::site::{Crowd, SOON, Service, Site, once, unharmed};
+use cheops_tests::lab::{eventually, program};
 
 const CONFIGURATION: &str = "[timeouts]\ndrain = '5s'\n[log]\nlevel = 'warn'\n";
 const TUNNELS: usize = 5;
@@ -17,14 +18,36 @@ fn tell(cases: usize, what: &str) {
 
 /// All that the services were sent came from this crowd and went well; its tunnels too.
 fn unnoticed(site: &mut Site, crowd: Crowd) -> anyhow::Result<u64> {
-    let fared = crowd.finish()?;
-    let requests = unharmed(&fared)?;
-    once(&site.counted()?, requests)?;
+    let (requests, fared) = unharmed_once(site, crowd)?;
     let tunnels = fared.iter().find(|(name, _)| *name == "tunnels").map(|(_, fared)| fared);
     let lived = tunnels.is_some_and(|fared| fared.broken == 0 && fared.begun as usize == TUNNELS && fared.echoes > 100);
     ensure!(lived, "{tunnels:?}");
-    site.one_set()?;
     Ok(requests)
+}
+
+/// All that the services were sent came from this crowd and went well; one set of programs is attached.
+fn unharmed_once(site: &mut Site, crowd: Crowd) -> anyhow::Result<(u64, Vec<(&'static str, Fared)>)> {
+    let fared = crowd.finish()?;
+    let requests = unharmed(&fared)?;
+    once(&site.counted()?, requests)?;
+    site.one_set()?;
+    Ok((requests, fared))
+}
+
+/// Installs the agent whose maps have another layout, or the ordinary one, over the one that runs.
+fn install(site: &Site, next: bool) -> anyhow::Result<()> {
+    let program = program("cheops-agent")?;
+    let program = if next { program.with_file_name("next-layout").join("cheops-agent") } else { program };
+    ensure!(program.exists(), "{} is missing; build it with: cargo xtask test --suite upgrade", program.display());
+    let to = "/usr/bin/cheops-agent";
+    site.system.script(&format!("cp {} {to}.new && mv {to}.new {to}", program.display())).map(drop)
+}
+
+/// The layout of the maps of the agent that runs.
+fn layout(site: &Site) -> anyhow::Result<u64> {
+    let status = site.system.user(&["cheops", "status", "-o", "json"])?;
+    let status: serde_json::Value = serde_json::from_str(&status)?;
+    status["capture"]["kernel"]["abi"].as_u64().with_context(|| format!("{status:#}"))
 }
 
 #[test]
@@ -79,5 +102,61 @@ fn a_successor_that_can_not_start_changes_nothing() -> anyhow::Result<()> {
     let answer = site.get(Service::Refuse, "X-Scope: {refuse: Berlin}\r\n")?;
     ensure!(answer.header("x-cheops-site").is_some(), "{answer:?}");
     tell(2, "a successor that can't start, and the next");
+    Ok(())
+}
+
+/// The agent whose maps have another layout takes over by `change`, and then the ordinary one again.
+fn there_and_back(change: &str, tunnels: usize) -> anyhow::Result<(Site, Crowd)> {
+    let site = Site::new(CONFIGURATION, "[Service]\nWatchdogSec=10s\n")?;
+    let mut crowd = site.crowd(tunnels)?;
+    crowd.goes_on(300)?;
+    for next in [true, false] {
+        install(&site, next)?;
+        let before = site.pid()?;
+        site.system.script(&change.replace("PID", &before))?;
+        site.replaced(&before)?;
+        ensure!(layout(&site)? == if next { 2 } else { 1 }, "the agent is not the one that was installed");
+        crowd.goes_on(300)?;
+    }
+    Ok((site, crowd))
+}
+
+#[test]
+fn a_successor_with_other_maps_takes_over_unnoticed_and_hands_back() -> anyhow::Result<()> {
+    let (mut site, crowd) = there_and_back("kill -USR2 PID", TUNNELS)?;
+    let requests = unnoticed(&mut site, crowd)?;
+    tell(2, &format!("hand-overs to another layout of the maps and back under {requests} requests, 0 failed"));
+    Ok(())
+}
+
+#[test]
+fn a_restart_with_other_maps_and_back_loses_nothing() -> anyhow::Result<()> {
+    let (mut site, crowd) = there_and_back("systemctl restart cheops-agent.service", 0)?;
+    let (requests, _) = unharmed_once(&mut site, crowd)?;
+    tell(2, &format!("restarts with another layout of the maps and back under {requests} requests, 0 failed"));
+    Ok(())
+}
+
+#[test]
+fn an_agent_that_was_replaced_ends_its_tunnels_at_its_deadline() -> anyhow::Result<()> {
+    let configuration = CONFIGURATION.replace("[timeouts]", "[timeouts]\nhandover = '2s'");
+    let mut site = Site::new(&configuration, "[Service]\nWatchdogSec=10s\n")?;
+    let mut crowd = site.crowd(TUNNELS)?;
+    crowd.goes_on(200)?;
+    let before = site.pid()?;
+    site.kill("-USR2")?;
+    site.replaced(&before)?;
+    let status = site.system.user(&["cheops", "status"])?;
+    ensure!(status.contains(&format!("process {before}")), "the old agent isn't shown: {status}");
+    let gone = || site.system.run(&["test", "-d", &format!("/proc/{before}")]).is_err();
+    ensure!(eventually(SOON, gone), "the old agent lives on: {}", site.system.log());
+    ensure!(site.system.log().contains("timeouts.handover is over"), "{}", site.system.log());
+    crowd.goes_on(200)?;
+    let (_, fared) = unharmed_once(&mut site, crowd)?;
+    let tunnels = fared.iter().find(|(name, _)| *name == "tunnels").map(|(_, fared)| fared);
+    ensure!(tunnels.is_some_and(|fared| fared.broken as usize == TUNNELS), "{tunnels:?}");
+    let status = site.system.user(&["cheops", "status"])?;
+    ensure!(!status.contains(&format!("process {before}")), "the ended agent is shown: {status}");
+    tell(2, "an old agent is shown as long as it lives, and ends at its deadline");
     Ok(())
 }

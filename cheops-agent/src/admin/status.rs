@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 
+use super::earlier::{self, Earlier};
 use super::life::Part;
 use super::sites::{self, SiteLine};
 use super::{Agent, Phase, document};
@@ -32,6 +33,8 @@ struct Status {
     metadata: Metadata,
     connections: Connections,
     workflows: Workflows,
+    /// Agents that have handed on to this one and finish what they had.
+    earlier: Vec<Earlier>,
     sites: Vec<SiteLine>,
 }
 
@@ -108,6 +111,7 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
             limit: config.limits.connections,
         },
         workflows: Workflows { records: agent.shared.workflows.live(), limit: config.limits.workflow_records },
+        earlier: earlier::all(&config.run_dir),
         sites: sites::lines(&agent),
     };
     document("Status", status)

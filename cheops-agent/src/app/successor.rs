@@ -1,5 +1,7 @@
 //! Being replaced by a successor, and what is left to do then.
 
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -13,6 +15,8 @@ use super::handover::Talk;
 use super::start::Started;
 use super::stop::LAST;
 use super::{Signals, notify};
+use crate::admin::Agent;
+use crate::admin::earlier::{self, Earlier};
 use crate::observe::Limit;
 
 /// Hands everything on. Then this agent serves only what it had; before that nothing is changed.
@@ -79,7 +83,9 @@ pub async fn retire(mut started: Started, came: Option<Came>, mut signals: Signa
         }
     };
     tokio::pin!(ended);
+    let _told = Told(agent.config().run_dir.clone());
     tokio::select! {
+        never = tell(&agent, deadline) => match never {},
         () = &mut ended => return tracing::info!("the last connection of this agent has ended"),
         () = tokio::time::sleep_until(deadline.into()) => {
             agent.observer.limit(Limit::Drain);
@@ -94,5 +100,33 @@ pub async fn retire(mut started: Started, came: Option<Came>, mut signals: Signa
     if let Some(peers) = &started.peers {
         // What is still open is cut; nothing is waited for.
         drop(timeout(LAST, peers.shown.client.close()).await);
+    }
+}
+
+/// Tells of this agent, for `cheops status` of the next one, until it is dropped.
+async fn tell(agent: &Agent, deadline: Instant) -> Infallible {
+    const EVERY: Duration = Duration::from_secs(1);
+    loop {
+        let earlier = Earlier {
+            pid: std::process::id(),
+            connections: agent.observer.connections_open(),
+            tunnels: agent.observer.tunnels_open(),
+            seconds_left: deadline.saturating_duration_since(Instant::now()).as_secs_f64(),
+        };
+        if let Err(error) = earlier::tell(&agent.config().run_dir, &earlier) {
+            tracing::debug!(%error, "this agent isn't shown");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// What this agent told of itself goes when it ends.
+struct Told(PathBuf);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Err(error) = earlier::forget(&self.0, std::process::id()) {
+            tracing::debug!(%error, "what this agent told of itself stays");
+        }
     }
 }

@@ -111,6 +111,18 @@ fn text(status: &Value, output: Output) -> String {
             field(&connections, "taken")
         ),
     );
+    for earlier in items(status, "earlier") {
+        line(
+            "earlier",
+            format!(
+                "process {} finishes {} connections, {} of them tunnels, in at most {}",
+                field(earlier, "pid"),
+                field(earlier, "connections"),
+                field(earlier, "tunnels"),
+                seconds(earlier, "seconds-left"),
+            ),
+        );
+    }
     for site in items(status, "sites").iter().filter(|site| !site.get("one-way").is_none_or(Value::is_null)) {
         line("one way", format!("{}: {}", field(site, "name"), field(site, "one-way")));
     }
