@@ -78,7 +78,7 @@ fn serve(arguments: &Arguments, loaded: Loaded, level: logging::Level) -> anyhow
     let ours =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("admin").enable_all().build()?;
     let outcome = ours.block_on(live(arguments, loaded, level, data.handle().clone()));
-    data.shutdown_timeout(stop::LAST);
+    data.shutdown(stop::LAST);
     ours.shutdown_timeout(stop::LAST);
     outcome
 }

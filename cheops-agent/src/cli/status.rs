@@ -111,20 +111,20 @@ fn text(status: &Value, output: Output) -> String {
             field(&connections, "taken")
         ),
     );
-    for earlier in items(status, "earlier") {
-        line(
-            "earlier",
-            format!(
-                "process {} finishes {} connections, {} of them tunnels, in at most {}",
-                field(earlier, "pid"),
-                field(earlier, "connections"),
-                field(earlier, "tunnels"),
-                seconds(earlier, "seconds-left"),
-            ),
-        );
-    }
+    items(status, "earlier").iter().for_each(|one| line("earlier", earlier(one)));
     for site in items(status, "sites").iter().filter(|site| !site.get("one-way").is_none_or(Value::is_null)) {
         line("one way", format!("{}: {}", field(site, "name"), field(site, "one-way")));
     }
     format!("{text}\n{}", output.table(&sites(status)))
+}
+
+/// An agent that has handed on to this one.
+fn earlier(agent: &Value) -> String {
+    format!(
+        "process {} finishes {} connections, {} of them tunnels, in at most {}",
+        field(agent, "pid"),
+        field(agent, "connections"),
+        field(agent, "tunnels"),
+        seconds(agent, "seconds-left"),
+    )
 }

@@ -55,9 +55,6 @@ pub fn find(
         ))),
         (Some(field), None) => carried(head.value(field), Carrier::Header, field.line_range()).map(Some),
         (None, Some((value, range))) => {
-            if range.len() == head.target().len() {
-                return Err(ScopeError::of(Code::MalformedRequest, "the request target has a query and no path"));
-            }
             let start = head.target_range().start;
             carried(&value, Carrier::Parameter, start + range.start..start + range.end).map(Some)
         }
