@@ -72,8 +72,12 @@ impl Text {
 
 /// The object's members, in their order; None when the text is no JSON object.
 pub(super) fn members(text: &str) -> Result<Option<Vec<Member>>, ScopeError> {
-    let is_object = text.trim_ascii_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
-    Ok(if is_object { Walk { text, at: 0 }.members() } else { None })
+    Ok(if is_object(text) { Walk { text, at: 0 }.members() } else { None })
+}
+
+/// Whether a text is a JSON object, and so is read as one.
+pub(super) fn is_object(text: &str) -> bool {
+    text.trim_ascii_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// The members as a scope.

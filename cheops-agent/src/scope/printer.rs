@@ -3,19 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::json::is_object;
 use super::lexer::is_plain;
 use super::{Expr, Item, Name, Scope};
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("{")?;
-        for (n, item) in self.items.iter().enumerate() {
-            if n > 0 {
-                f.write_str(", ")?;
-            }
-            item.fmt(f)?;
-        }
-        f.write_str("}")
+        let items: Vec<String> = self.items.iter().map(Item::to_string).collect();
+        let text = format!("{{{}}}", items.join(", "));
+        // Where all names are quoted the text may be JSON as well, in which a backslash begins an escape.
+        let misread = text.contains('\\') && is_object(&text);
+        f.write_str(if misread { self.to_json() } else { text }.as_str())
     }
 }
 

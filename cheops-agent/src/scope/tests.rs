@@ -14,6 +14,8 @@ fn the_seeds_own_forms_parse() {
         (r#"{"compute": "CloudOne", "image": "CloudTwo"}"#, "{compute: CloudOne, image: CloudTwo}"),
         ("{ compute: Paris, image: New York }", "{compute: Paris, image: New York}"),
         ("a otherwise b | c", "{a || b || c}"),
+        (r#"{"a\\b": C}"#, r#"{"a\\b": C}"#),
+        (r#"{"'": "\\\\"}"#, r#"{"'":"\"\\\\\""}"#),
     ] {
         let scope = parse(text).expect(text);
         assert_eq!(scope.to_string(), normal);
