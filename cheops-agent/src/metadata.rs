@@ -3,16 +3,27 @@
 //! `build` makes a snapshot from the configuration and the addresses that `names` found; `guard` says which of its
 //! endpoints the kernel programs shall take; `learned` refuses endpoints that another site may not announce; `latency`
 //! makes distances and states of what probes saw.
+//!
+//! What sites tell each other is kept as records: `key` and `record` say what they are, `seal` who wrote them, `store` is
+//! this agent's copy and the writes that wait, `truth` decides what needs one truth among sites.
 
 mod build;
 pub mod guard;
+pub mod key;
 pub mod latency;
 pub mod learned;
 pub mod names;
+pub mod record;
+pub mod seal;
 pub mod snapshot;
+pub mod store;
+pub mod truth;
 
 pub use build::build;
 pub use guard::{Aliases, Guard, guards};
+pub use key::Key;
 pub use latency::Distances;
 pub use names::Names;
+pub use record::Record;
 pub use snapshot::{Endpoint, EndpointId, Service, Site, Snapshot};
+pub use store::{Store, View};

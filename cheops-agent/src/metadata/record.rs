@@ -1,0 +1,272 @@
+//! What is kept of a federation: records, each with its version.
+//!
+//! A record is a JSON object whose member `version` says how it is to be read. A member that is absent is not known, which
+//! is not the same as empty. Records of an agent to come are kept as they are and not understood; records of past
+//! agents are understood (tests/records has one of each).
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::key::Key;
+use crate::names::{HostName, ServiceName, SiteName};
+
+/// The version that this agent writes, of every kind.
+pub const VERSION: u64 = 1;
+
+/// Milliseconds since the Unix epoch: for people and for what expires in hours, never for order.
+pub type Millis = u64;
+
+/// One record; its key says which kind it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    Federation(Federation),
+    Site(SiteRecord),
+    Host(HostRecord),
+    Service(ServiceRecord),
+    Latencies(Latencies),
+    Liveness(Liveness),
+    Token(TokenRecord),
+    Revoked(Revoked),
+    Resource(ResourceRecord),
+    Name(NameRecord),
+    Prime(PrimeRecord),
+}
+
+/// What all sites share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Federation {
+    pub name: String,
+    /// Certificates of the authorities that are believed, PEM, the one that signs first. Several during a rotation.
+    pub authorities: Vec<String>,
+    pub since: Millis,
+}
+
+/// How a site takes part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It serves and may be chosen.
+    #[default]
+    Active,
+    /// It serves what names it, and is chosen for nothing new (`*`, `around`).
+    Cordoned,
+    /// As cordoned; and nothing new is created there for other sites, though a scope names it.
+    Drained,
+}
+
+/// A site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SiteRecord {
+    #[serde(default)]
+    pub standing: Standing,
+    pub since: Millis,
+}
+
+/// An agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HostRecord {
+    /// Where other agents reach it, `host:port`.
+    pub peers: Vec<String>,
+    /// The agent's version.
+    pub agent: String,
+    /// Of the certificate that it shows; absent where agents talk without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateFacts>,
+    /// Whether it can sign certificates for the federation.
+    #[serde(default)]
+    pub signs: bool,
+}
+
+/// What others need to know of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CertificateFacts {
+    /// In hexadecimal, as [`Key::Revoked`] has it.
+    pub serial: String,
+    pub expires: Millis,
+    /// SHA-256 of the authority's certificate (DER), in hexadecimal.
+    pub authority: String,
+}
+
+/// A service as one site has it; the members mean what they mean in `[[services]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServiceRecord {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    pub profile: String,
+    /// URLs, as they were written.
+    pub endpoints: Vec<String>,
+    /// `pass` or `refuse`.
+    pub when_agent_down: String,
+    /// `client` or `own`.
+    pub host: String,
+    pub export: bool,
+    pub parameter: bool,
+}
+
+/// What a site measured of others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Latencies {
+    pub measured: Millis,
+    pub sites: BTreeMap<SiteName, Latency>,
+    /// The site's place in the latency space, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coordinate: Option<Value>,
+}
+
+/// One distance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Latency {
+    /// Least round trip of the last seconds, in microseconds. Absent: unknown, which is not zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_us: Option<u64>,
+    /// The usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usual_us: Option<u64>,
+    /// `alive`, `suspect`, `dead`, `unknown`.
+    pub state: String,
+}
+
+/// That an agent lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Liveness {
+    pub started: Millis,
+}
+
+/// A token that was issued. Whoever redeems it removes the record in the same transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TokenRecord {
+    /// The one site that may use it.
+    pub site: SiteName,
+    /// SHA-256 of its secret, in hexadecimal: the secret itself is nowhere kept.
+    pub secret: String,
+    pub issued: Millis,
+    pub expires: Millis,
+    /// Whether its bearer is to sign certificates, too.
+    #[serde(default)]
+    pub signs: bool,
+    /// Who issued it.
+    pub by: SiteName,
+}
+
+/// A certificate that is not believed any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Revoked {
+    pub site: SiteName,
+    pub host: HostName,
+    pub since: Millis,
+    /// When the certificate would have expired, after which the record is not needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Millis>,
+}
+
+/// A managed resource. Reserved: nothing writes it yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ResourceRecord {
+    pub service: ServiceName,
+    pub kind: String,
+    /// The scope that made it, in normal form.
+    pub scope: String,
+    /// Its local id at each site; absent where it isn't known yet.
+    pub replicas: BTreeMap<SiteName, Option<String>>,
+}
+
+/// A reserved name. Reserved: nothing writes it yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NameRecord {
+    /// The meta id of the resource that has it.
+    pub resource: String,
+    pub by: SiteName,
+}
+
+/// The prime's lease; its revision is the fence. Reserved: nothing writes it yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PrimeRecord {
+    pub site: SiteName,
+    pub until: Millis,
+}
+
+/// Why bytes are no record that this agent understands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    #[error("it is no JSON object: {0}")]
+    NoObject(String),
+    #[error("it has no version")]
+    NoVersion,
+    #[error("it is of version {0}, and this agent knows {VERSION}: another site's agent is newer; upgrade this one")]
+    Newer(u64),
+    #[error("{0}")]
+    Malformed(String),
+}
+
+impl Record {
+    /// As it is kept.
+    pub fn encode(&self) -> String {
+        let value = match self {
+            Self::Federation(record) => serde_json::to_value(record),
+            Self::Site(record) => serde_json::to_value(record),
+            Self::Host(record) => serde_json::to_value(record),
+            Self::Service(record) => serde_json::to_value(record),
+            Self::Latencies(record) => serde_json::to_value(record),
+            Self::Liveness(record) => serde_json::to_value(record),
+            Self::Token(record) => serde_json::to_value(record),
+            Self::Revoked(record) => serde_json::to_value(record),
+            Self::Resource(record) => serde_json::to_value(record),
+            Self::Name(record) => serde_json::to_value(record),
+            Self::Prime(record) => serde_json::to_value(record),
+        };
+        // Plain structs with text keys always are JSON.
+        let mut members = match value {
+            Ok(Value::Object(members)) => members,
+            _ => serde_json::Map::new(),
+        };
+        members.insert("version".to_owned(), VERSION.into());
+        Value::Object(members).to_string()
+    }
+
+    /// The record that stands at `key`.
+    ///
+    /// # Errors
+    /// When the text is none, or one that only a newer agent understands.
+    pub fn decode(key: &Key, text: &str) -> Result<Self, RecordError> {
+        let value: Value = serde_json::from_str(text).map_err(|error| RecordError::NoObject(error.to_string()))?;
+        let members = value.as_object().ok_or_else(|| RecordError::NoObject("it is another value".to_owned()))?;
+        match members.get("version").and_then(Value::as_u64) {
+            None => return Err(RecordError::NoVersion),
+            Some(newer) if newer > VERSION => return Err(RecordError::Newer(newer)),
+            Some(_) => {}
+        }
+        Ok(match key {
+            Key::Federation => Self::Federation(read(value)?),
+            Key::Site(_) => Self::Site(read(value)?),
+            Key::Host(..) => Self::Host(read(value)?),
+            Key::Service(..) => Self::Service(read(value)?),
+            Key::Latencies(_) => Self::Latencies(read(value)?),
+            Key::Liveness(..) => Self::Liveness(read(value)?),
+            Key::Token(_) => Self::Token(read(value)?),
+            Key::Revoked(_) => Self::Revoked(read(value)?),
+            Key::Resource(_) => Self::Resource(read(value)?),
+            Key::Name(..) => Self::Name(read(value)?),
+            Key::Prime(_) => Self::Prime(read(value)?),
+        })
+    }
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> Result<T, RecordError> {
+    serde_json::from_value(value).map_err(|error| RecordError::Malformed(error.to_string()))
+}

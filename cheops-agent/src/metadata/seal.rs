@@ -1,0 +1,49 @@
+//! Who wrote a record, as far as it can be proven.
+
+use super::key::Key;
+
+/// Why a record isn't believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    #[error("it is not signed")]
+    Missing,
+    #[error("it can't be read: {0}")]
+    Unreadable(String),
+    #[error("it is signed by {by}, and only {owner} may write it")]
+    Stranger { by: String, owner: String },
+    #[error("its signature is wrong")]
+    Wrong,
+    #[error("its signer's certificate is not of this federation's authority: {0}")]
+    Authority(String),
+    #[error("its signer's certificate was revoked")]
+    Revoked,
+}
+
+/// Signs records and checks signatures. The peer room has the certificates, so it has the one that counts.
+pub trait Seal: Send + Sync {
+    /// The record as it is kept at `full`, the whole key.
+    ///
+    /// # Errors
+    /// When it can't be signed.
+    fn seal(&self, full: &str, record: &str) -> Result<String, SealError>;
+
+    /// The record inside of what is kept at `full`, if whoever signed it may write `key`.
+    ///
+    /// # Errors
+    /// Why it isn't believed.
+    fn open(&self, key: &Key, full: &str, kept: &str) -> Result<String, SealError>;
+}
+
+/// No signatures: for a store that only this site writes, and for agents that talk without certificates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unsealed;
+
+impl Seal for Unsealed {
+    fn seal(&self, _full: &str, record: &str) -> Result<String, SealError> {
+        Ok(record.to_owned())
+    }
+
+    fn open(&self, _key: &Key, _full: &str, kept: &str) -> Result<String, SealError> {
+        Ok(kept.to_owned())
+    }
+}
