@@ -21,7 +21,10 @@ const fn package(name: &'static str, why: &'static str) -> Package {
     Package { name, why }
 }
 
-const BUILD: &[Package] = &[package("build-essential", "cc and ld, which rustc links with")];
+const BUILD: &[Package] = &[
+    package("build-essential", "cc and ld, which rustc links with"),
+    package("protobuf-compiler", "protoc: the messages of etcd are compiled from their definitions"),
+];
 
 const TEST: &[Package] = &[
     package("iproute2", "ip: the lab's sites are network namespaces joined by veth pairs"),
