@@ -24,6 +24,7 @@ const fn package(name: &'static str, why: &'static str) -> Package {
 const BUILD: &[Package] = &[
     package("build-essential", "cc and ld, which rustc links with"),
     package("protobuf-compiler", "protoc: the messages of etcd are compiled from their definitions"),
+    package("libprotobuf-dev", "the definitions that those import"),
 ];
 
 const TEST: &[Package] = &[
