@@ -28,10 +28,12 @@ thread_local! {
 pub fn take(size: usize) -> BytesMut {
     let kept = POOL.with(|pool| {
         let mut pool = pool.borrow_mut();
-        match size {
-            ..=SMALL => pool.small.pop(),
-            ..=LARGE => pool.large.pop(),
-            _ => None,
+        if size <= SMALL {
+            pool.small.pop()
+        } else if size <= LARGE {
+            pool.large.pop()
+        } else {
+            None
         }
     });
     kept.unwrap_or_else(|| BytesMut::with_capacity(if size <= SMALL { SMALL } else { size.max(LARGE) }))

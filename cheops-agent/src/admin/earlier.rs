@@ -78,7 +78,7 @@ mod tests {
             tell(run_dir.path(), earlier).expect("written");
         }
         std::fs::write(run_dir.path().join(DIRECTORY).join("7.json"), "rubbish").expect("written");
-        assert_eq!(all(run_dir.path()), [own.clone()]);
+        assert_eq!(all(run_dir.path()), std::slice::from_ref(&own));
         assert!(!path(run_dir.path(), dead.pid).exists(), "removed");
         forget(run_dir.path(), own.pid).expect("removed");
         forget(run_dir.path(), own.pid).expect("it is gone already");

@@ -53,6 +53,9 @@ pub fn between() -> Option<io::Result<()>> {
 /// One end of the two agents' talk.
 pub struct Talk(OwnedFd);
 
+/// Descriptors with the names under which they are handed on.
+pub type Named = Vec<(String, OwnedFd)>;
+
 impl Talk {
     /// Starts a successor of the program at `path`, with these descriptors.
     ///
@@ -89,7 +92,7 @@ impl Talk {
     ///
     /// # Errors
     /// When the other end is gone.
-    pub fn as_successor() -> anyhow::Result<Option<(Self, Vec<(String, OwnedFd)>)>> {
+    pub fn as_successor() -> anyhow::Result<Option<(Self, Named)>> {
         if std::env::var_os(ROLE).is_none_or(|role| role != SUCCESSOR) {
             return Ok(None);
         }

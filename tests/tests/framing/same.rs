@@ -35,7 +35,8 @@ fn ask(door: &Door, bytes: &[u8]) -> anyhow::Result<(Vec<String>, bool)> {
     let text = String::from_utf8_lossy(&answers);
     let seen = text
         .lines()
-        .filter_map(|line| line.to_ascii_lowercase().starts_with("x-seen: ").then(|| line[8..].trim_end().to_owned()));
+        .filter(|line| line.to_ascii_lowercase().starts_with("x-seen: "))
+        .map(|line| line[8..].trim_end().to_owned());
     let refused =
         text.lines().any(|line| ["HTTP/1.1 4", "HTTP/1.1 5", "HTTP/1.0 4"].iter().any(|start| line.starts_with(start)));
     Ok((seen.collect(), refused || sent.is_err() || read.is_err()))

@@ -37,7 +37,7 @@ fn comes(from: &mut TcpStream) -> anyhow::Result<String> {
     from.set_read_timeout(Some(A_WHILE))?;
     let mut bytes = Vec::new();
     // It ends by the deadline, or by the other end's close.
-    let _ = from.read_to_end(&mut bytes);
+    drop(from.read_to_end(&mut bytes));
     from.set_read_timeout(Some(SOON))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -312,17 +312,17 @@ fn set(value: &mut Value, path: &[String], new: Value) {
         *value = new;
         return;
     };
-    if let Ok(at) = name.parse::<usize>().map(|at| at.min(64)) {
-        if !value.is_object() {
-            if !value.is_array() {
-                *value = Value::Array(Vec::new());
-            }
-            if let Value::Array(array) = value {
-                array.resize(array.len().max(at + 1), Value::Null);
-                array.get_mut(at).into_iter().for_each(|value| set(value, rest, new.clone()));
-            }
-            return;
+    if let Ok(at) = name.parse::<usize>().map(|at| at.min(64))
+        && !value.is_object()
+    {
+        if !value.is_array() {
+            *value = Value::Array(Vec::new());
         }
+        if let Value::Array(array) = value {
+            array.resize(array.len().max(at + 1), Value::Null);
+            array.get_mut(at).into_iter().for_each(|value| set(value, rest, new.clone()));
+        }
+        return;
     }
     if !value.is_object() {
         let mut object = Map::new();

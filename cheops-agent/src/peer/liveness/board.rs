@@ -287,7 +287,7 @@ impl Board {
     }
 
     fn tell(&mut self, mut rows: Vec<Row>) {
-        rows.sort_by(|one, other| (one.rtt_us.is_none(), one.rtt_us).cmp(&(other.rtt_us.is_none(), other.rtt_us)));
+        rows.sort_by_key(|row| (row.rtt_us.is_none(), row.rtt_us));
         rows.truncate(MOST_ROWS);
         rows.sort_by(|one, other| one.site.cmp(&other.site));
         let gist = |rows: &[Row]| -> Vec<_> { rows.iter().map(Row::gist).map(|gist| format!("{gist:?}")).collect() };

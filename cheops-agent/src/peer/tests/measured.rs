@@ -64,8 +64,9 @@ async fn until(condition: impl Fn() -> bool) {
 
 fn between(node: &Node, from: &str, to: &str) -> Option<Duration> {
     let distances = node.liveness.distances();
-    let found = distances.measured_by(&from.into()).find(|(site, _)| site.as_str() == to).map(|(_, known)| known.rtt);
-    found
+    let from = from.into();
+    let mut all = distances.measured_by(&from);
+    all.find(|(site, _)| site.as_str() == to).map(|(_, known)| known.rtt)
 }
 
 #[tokio::test(flavor = "multi_thread")]

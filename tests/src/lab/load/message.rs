@@ -37,7 +37,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     }
 
     async fn fill(&mut self) -> anyhow::Result<usize> {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         let read = self.stream.read(&mut buffer).await?;
         self.pending.extend(buffer.iter().take(read));
         Ok(read)

@@ -24,21 +24,21 @@ fn split(path: Option<Vec<String>>, text: &str) -> Result<Vec<Part>, SplitError>
 }
 
 fn elements(parts: &[Part]) -> Vec<&str> {
-    let element = |part| match part {
-        &Part::Element(ref bytes) => std::str::from_utf8(bytes).ok(),
-        Part::Member(_) => None,
-    };
+    fn element(part: &Part) -> Option<&str> {
+        match part {
+            Part::Element(bytes) => std::str::from_utf8(bytes).ok(),
+            Part::Member(_) => None,
+        }
+    }
     parts.iter().filter_map(element).collect()
 }
 
 fn members(parts: &[Part]) -> Vec<(usize, &str, &str, bool)> {
-    let member = |part| match part {
-        &Part::Member(ref member) => {
-            Some((member.level, member.key.as_str(), std::str::from_utf8(&member.value).expect("text"), member.before))
-        }
-        Part::Element(_) => None,
-    };
-    parts.iter().filter_map(member).collect()
+    fn told(part: &Part) -> Option<(usize, &str, &str, bool)> {
+        let Part::Member(member) = part else { return None };
+        Some((member.level, member.key.as_str(), std::str::from_utf8(&member.value).expect("text"), member.before))
+    }
+    parts.iter().filter_map(told).collect()
 }
 
 const ODD: &str = r#" { "first" : "/a\"]}", "im\u0061ges" :[ {"n":1.50e+03,"a":{"images":[1,"]"]}} , {} ,7,-0.0, "x\\" ,[ [],{"b":null}],true
