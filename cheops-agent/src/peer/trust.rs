@@ -6,6 +6,7 @@
 
 pub mod issue;
 mod load;
+mod shown;
 mod verify;
 
 use std::fmt;
@@ -16,7 +17,8 @@ use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 
-pub use issue::{Authority, Issued, Validity};
+pub use issue::{Authority, Issued, Validity, Wanted};
+pub use shown::{Shown, fingerprint, hex};
 pub(super) use verify::client_config;
 
 use super::envelope::NAME;
@@ -130,6 +132,12 @@ pub struct Trust {
     pub identity: PeerIdentity,
     /// When the certificate ends, for `check`: seconds since 1970.
     pub not_after: i64,
+    /// What this host shows.
+    pub shown: Shown,
+    /// The fingerprint of the authority that signed it.
+    pub signer: String,
+    /// Whom it trusts: certificates of authorities (DER), in the file's order.
+    pub authorities: Vec<CertificateDer<'static>>,
     roots: Arc<rustls::RootCertStore>,
     chain: Vec<CertificateDer<'static>>,
     key: rustls::pki_types::PrivateKeyDer<'static>,

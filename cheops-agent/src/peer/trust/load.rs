@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{PeerIdentity, Security, Trust, TrustError, verify};
+use super::{PeerIdentity, Security, Shown, Trust, TrustError, fingerprint, verify};
 use crate::config::{Config, PeerConfig, PeerSecurity};
+use crate::metadata::record::CertificateFacts;
 
 impl Security {
     /// What the configuration says, with the files read and checked. `config.peer` being absent is the caller's affair.
@@ -50,14 +50,14 @@ pub(super) fn insecure<'a>(
 impl Trust {
     /// Reads and checks the authority's certificates, this host's certificate chain and its key.
     pub fn load(identity: PeerIdentity, ca: &Path, cert: &Path, key: &Path) -> Result<Self, TrustError> {
-        let roots = read_roots(ca)?;
+        let authorities = certificates(ca)?;
+        let roots = verify::roots(&authorities)?;
         let chain = certificates(cert)?;
         let leaf = chain.first().ok_or_else(|| no_pem(cert, "certificate"))?;
         let not_after = check_dates(cert, leaf)?;
-        let found = PeerIdentity::of_certificate(leaf)
-            .map_err(|source| TrustError::Identity { path: cert.to_owned(), source })?;
-        if found != identity {
-            let (found, wanted) = (found.to_uri(), identity.to_uri());
+        let shown = Shown::of(leaf).map_err(|source| TrustError::Identity { path: cert.to_owned(), source })?;
+        if shown.identity != identity {
+            let (found, wanted) = (shown.identity.to_uri(), identity.to_uri());
             return Err(TrustError::NotOurs { path: cert.to_owned(), found, wanted });
         }
         verify::signed_by(&chain, &roots).map_err(|error| TrustError::WrongAuthority {
@@ -71,16 +71,15 @@ impl Trust {
         }
         let roots = Arc::new(roots);
         let server = verify::server_config(&roots, &chain, &private)?;
-        Ok(Self { identity, not_after, roots, chain, key: private, server })
+        let signer = authorities.iter().find(|authority| verify::is_by(&chain, authority)).map(fingerprint);
+        let signer = signer.unwrap_or_default();
+        Ok(Self { identity, not_after, shown, signer, authorities, roots, chain, key: private, server })
     }
-}
 
-fn read_roots(ca: &Path) -> Result<RootCertStore, TrustError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
-        roots.add(certificate)?;
+    /// What others need to know of this host's certificate.
+    pub fn facts(&self) -> CertificateFacts {
+        self.shown.facts(self.signer.clone())
     }
-    Ok(roots)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TrustError> {

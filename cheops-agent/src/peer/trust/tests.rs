@@ -182,3 +182,24 @@ fn paths_in_errors_are_whole() {
     let error = Trust::load(berlin(), missing, missing, missing).expect_err("an error");
     assert!(error.to_string().contains("/nonexistent/cheops/ca.pem"));
 }
+
+#[test]
+fn a_request_is_signed_for_whom_the_authority_says() {
+    let (authority, wanted) = (authority(), Wanted::new().expect("a key"));
+    let certificate = authority.sign(&berlin(), &wanted.request, Validity::days(1)).expect("a certificate");
+    Files::new(authority.certificate(), &Issued { certificate, key: wanted.key }).load().expect("good files");
+    let cut = wanted.request.replacen("MIH", "MIG", 1);
+    assert!(authority.sign(&berlin(), &cut, Validity::days(1)).is_err());
+}
+
+#[test]
+fn a_certificate_tells_when_it_was_issued_and_by_whom() {
+    let now = || u64::try_from(SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after").as_millis());
+    let before = now().expect("a time");
+    let files = Files::good();
+    let trust = files.load().expect("good files");
+    assert!((before..=now().expect("a time")).contains(&trust.shown.issued), "{:?}", trust.shown);
+    assert_eq!(trust.facts().authority, fingerprint(&trust.authorities[0]));
+    assert_eq!((trust.shown.serial.len(), &trust.shown.serial[..2]), (32, "43"));
+    assert_eq!(trust.facts().expires / 1000, u64::try_from(trust.not_after).expect("after 1970"));
+}

@@ -26,11 +26,28 @@ fn algorithms() -> WebPkiSupportedAlgorithms {
     ring::default_provider().signature_verification_algorithms
 }
 
+/// Authorities as rustls has them.
+pub(super) fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    authorities.iter().try_for_each(|authority| roots.add(authority.clone()))?;
+    Ok(roots)
+}
+
 /// Whether the chain leads to one of `roots`, now.
 pub(super) fn signed_by(chain: &[CertificateDer<'_>], roots: &RootCertStore) -> Result<(), Error> {
+    signed_by_at(chain, roots, UnixTime::now())
+}
+
+/// Whether the chain leads to one of `roots` at that time.
+pub(super) fn signed_by_at(chain: &[CertificateDer<'_>], roots: &RootCertStore, at: UnixTime) -> Result<(), Error> {
     let (leaf, between) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
     let parsed = ParsedCertificate::try_from(leaf)?;
-    verify_server_cert_signed_by_trust_anchor(&parsed, roots, between, UnixTime::now(), algorithms().all)
+    verify_server_cert_signed_by_trust_anchor(&parsed, roots, between, at, algorithms().all)
+}
+
+/// Whether this authority is the one that the chain leads to.
+pub(super) fn is_by(chain: &[CertificateDer<'_>], authority: &CertificateDer<'static>) -> bool {
+    roots(std::slice::from_ref(authority)).is_ok_and(|roots| signed_by(chain, &roots).is_ok())
 }
 
 /// Whether `key` is the key of the chain's first certificate.
