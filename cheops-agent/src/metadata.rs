@@ -14,6 +14,7 @@ pub mod latency;
 pub mod learned;
 pub mod names;
 pub mod record;
+pub mod revoke;
 pub mod seal;
 pub mod snapshot;
 pub mod store;

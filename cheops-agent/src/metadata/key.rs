@@ -30,7 +30,7 @@ pub enum Key {
     Liveness(SiteName, HostName),
     /// A token that was issued and not redeemed yet, by its public id.
     Token(String),
-    /// A certificate that is not believed any more, by its serial number in hexadecimal.
+    /// Certificates that are not believed any more, by the serial number of one in hexadecimal, or by whose they are.
     Revoked(String),
     /// A managed resource, by its meta id.
     Resource(String),

@@ -81,6 +81,9 @@ pub struct HostRecord {
     /// Whether it can sign certificates for the federation.
     #[serde(default)]
     pub signs: bool,
+    /// SHA-256 of the certificates (DER) of the authorities that it believes, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusts: Vec<String>,
 }
 
 /// What others need to know of a certificate.
@@ -160,14 +163,17 @@ pub struct TokenRecord {
     pub by: SiteName,
 }
 
-/// A certificate that is not believed any more.
+/// Certificates that are not believed any more: those of the host that were issued until `since`, and the one of which
+/// the key has the serial number. A host that joins again later has a newer one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Revoked {
     pub site: SiteName,
-    pub host: HostName,
+    /// Absent: of every host of the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
     pub since: Millis,
-    /// When the certificate would have expired, after which the record is not needed.
+    /// When all of them will have expired, after which the record is not needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Millis>,
 }

@@ -17,6 +17,12 @@ pub enum SealError {
     Authority(String),
     #[error("its signer's certificate was revoked")]
     Revoked,
+    #[error("it was written before one that was already seen here")]
+    Older,
+    #[error("only a host that signs certificates for the federation can write it, and this one doesn't")]
+    NoAuthority,
+    #[error("this host's key can't sign: {0}")]
+    Unable(String),
 }
 
 /// Signs records and checks signatures. The peer room has the certificates, so it has the one that counts.
