@@ -30,7 +30,7 @@ pub enum Key {
     Liveness(SiteName, HostName),
     /// A token that was issued and not redeemed yet, by its public id.
     Token(String),
-    /// Certificates that are not believed any more, by the serial number of one in hexadecimal, or by whose they are.
+    /// Certificates that are not believed any more, by whose they are: `<site>/<host>`, or `<site>` for all hosts.
     Revoked(String),
     /// A managed resource, by its meta id.
     Resource(String),

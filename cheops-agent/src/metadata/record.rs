@@ -19,6 +19,12 @@ pub const VERSION: u64 = 1;
 /// Milliseconds since the Unix epoch: for people and for what expires in hours, never for order.
 pub type Millis = u64;
 
+/// The wall clock's time.
+pub fn now() -> Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
 /// One record; its key says which kind it is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
@@ -163,8 +169,8 @@ pub struct TokenRecord {
     pub by: SiteName,
 }
 
-/// Certificates that are not believed any more: those of the host that were issued until `since`, and the one of which
-/// the key has the serial number. A host that joins again later has a newer one.
+/// Certificates that are not believed any more: those of the host that were issued until `since`. A host that joins again
+/// later has a newer one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Revoked {

@@ -4,8 +4,11 @@
 //! configurations. A certificate names its holder by one URI subject alternative name (RFC 5280, 4.2.1.6):
 //! `cheops://<federation>/<site>/<host>`, each part percent-encoded.
 
+pub mod files;
 pub mod issue;
 mod load;
+mod revoked;
+mod seal;
 mod shown;
 mod verify;
 
@@ -18,6 +21,8 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 
 pub use issue::{Authority, Issued, Validity, Wanted};
+pub use revoked::Revocations;
+pub use seal::{Signed, Written};
 pub use shown::{Shown, fingerprint, hex};
 pub(super) use verify::client_config;
 

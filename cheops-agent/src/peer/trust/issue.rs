@@ -1,6 +1,6 @@
 //! An authority and the certificates that it signs: for the lab, the demo, and sites that join.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -8,6 +8,8 @@ use rcgen::{
 };
 
 use super::{PeerIdentity, TrustError};
+use crate::metadata::record;
+use crate::metadata::revoke;
 
 /// The time in which a certificate is good.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +106,7 @@ impl Wanted {
 
 fn params(identity: &PeerIdentity, validity: Validity) -> Result<CertificateParams, TrustError> {
     let mut params = CertificateParams::default();
-    params.serial_number = Some(SerialNumber::from_slice(&serial(SystemTime::now())));
+    params.serial_number = Some(SerialNumber::from_slice(&revoke::serial(record::now())));
     params.not_before = validity.not_before.into();
     params.not_after = validity.not_after.into();
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -114,29 +116,4 @@ fn params(identity: &PeerIdentity, validity: Validity) -> Result<CertificatePara
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
-}
-
-/// The first byte of serial numbers that tell when they were given out.
-const TELLS: u8 = 0x43;
-/// How long such a serial number is.
-const SERIAL: usize = 16;
-
-/// A new serial number (RFC 5280, 4.1.2.2): the time, so that a revocation can be of everything that was issued before
-/// it, and chance. `not-before` can't tell that: it is set back, since clocks differ.
-fn serial(now: SystemTime) -> [u8; SERIAL] {
-    let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let time = u64::try_from(millis).unwrap_or_default().to_be_bytes().into_iter().skip(2);
-    let chance: [u8; SERIAL] = rand::random();
-    let mut serial = [0; SERIAL];
-    let all = std::iter::once(TELLS).chain(time).chain(chance);
-    serial.iter_mut().zip(all).for_each(|(byte, from)| *byte = from);
-    serial
-}
-
-/// When a certificate with that serial number was issued, in milliseconds since 1970, if the number tells.
-pub(super) fn issued(serial: &[u8]) -> Option<u64> {
-    let (tells, rest) = serial.split_first()?;
-    let time = rest.first_chunk::<6>()?;
-    let known = *tells == TELLS && serial.len() == SERIAL;
-    known.then(|| time.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 
-use super::{IdentityError, PeerIdentity, issue};
+use super::{IdentityError, PeerIdentity};
 use crate::metadata::record::{CertificateFacts, Millis};
+use crate::metadata::revoke;
 
 /// A host's certificate, as far as it matters who believes it. Says nothing about who signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +37,9 @@ impl Shown {
         let validity = parsed.validity();
         let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
         let from = u64::try_from(not_before).unwrap_or_default().saturating_mul(1000);
-        let issued = issue::issued(parsed.raw_serial()).unwrap_or(from);
-        Self { identity, serial: hex(parsed.raw_serial()), issued, not_before, not_after }
+        let serial = hex(parsed.raw_serial());
+        let issued = revoke::issued(&serial).unwrap_or(from);
+        Self { identity, serial, issued, not_before, not_after }
     }
 
     /// What others need to know of it.

@@ -4,6 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 
+mod revoked;
+mod seal;
+
 fn berlin() -> PeerIdentity {
     PeerIdentity { federation: "edge".to_owned(), site: "Berlin".into(), host: "b1".into() }
 }

@@ -7,7 +7,7 @@ use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, OtherError, RootCertStore,
     ServerConfig, SignatureScheme, version::TLS13,
@@ -52,12 +52,16 @@ pub(super) fn is_by(chain: &[CertificateDer<'_>], authority: &CertificateDer<'st
 
 /// Whether `key` is the key of the chain's first certificate.
 pub(super) fn key_fits(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -> Result<bool, Error> {
-    let signing = provider().key_provider.load_private_key(key.clone_key())?;
-    match CertifiedKey::new(chain.to_vec(), signing).keys_match() {
+    match CertifiedKey::new(chain.to_vec(), signing_key(key)?).keys_match() {
         Ok(()) => Ok(true),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// A key that signs.
+pub(super) fn signing_key(key: &PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+    provider().key_provider.load_private_key(key.clone_key())
 }
 
 /// How peers are let in: with a certificate of the authority. What it names is checked after the handshake.
