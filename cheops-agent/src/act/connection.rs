@@ -16,7 +16,6 @@ mod request;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -30,7 +29,6 @@ use super::exchange::{Bounds, Side};
 use super::link::Link;
 use super::passthrough;
 use super::shared::Shared;
-use super::upstream;
 use super::wire::Wire;
 use crate::accept::Taken;
 use crate::config::Config;
@@ -67,11 +65,6 @@ impl Connection {
     fn new(shared: Arc<Shared>, stream: TcpStream, taken: Taken, waiting: Waiting) -> Self {
         let config = shared.config.load_full();
         let timeouts = &config.timeouts;
-        let socket = SockRef::from(&stream);
-        if let Err(error) = upstream::watch_over(&socket, timeouts.keepalive, timeouts.user_timeout) {
-            // It can be served all the same; a client that dies silently is noticed later.
-            tracing::debug!(client = %taken.client, %error, "a client's socket takes no options");
-        }
         Self {
             link: Link::dial(&shared, taken, Some(waiting)),
             bounds: Bounds::new(&config.limits, timeouts),

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::admission::{Place, Waiting};
 use super::connection::{self, linger, reset};
 use super::shared::Shared;
+use super::upstream::Watch;
 use super::wire::Wire;
 use crate::accept::{Backlog, Listeners, OriginError, Taken};
 use crate::address::is_own;
@@ -27,9 +29,20 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Between two tries when accepting fails and nothing can be done about it.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Accepts from `listeners` until `stop`. Each connection is served as a task of `connections`.
-pub async fn run(listeners: Arc<Listeners>, shared: Arc<Shared>, connections: TaskTracker, stop: CancellationToken) {
-    let mut door = Door { shared, connections, spare: Spare::new(), backlogs: Default::default() };
+/// Accepts from `listeners` until `stop`. Each connection is served as a task of `connections`. Connections may come in
+/// as soon as this returns.
+pub fn run(
+    listeners: Arc<Listeners>,
+    shared: Arc<Shared>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send {
+    let mut door = Door { shared, connections, spare: Spare::new(), backlogs: Default::default(), watch: None };
+    door.watch(&listeners);
+    accept(listeners, door, stop)
+}
+
+async fn accept(listeners: Arc<Listeners>, mut door: Door, stop: CancellationToken) {
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -44,7 +57,7 @@ pub async fn run(listeners: Arc<Listeners>, shared: Arc<Shared>, connections: Ta
         };
         match accepted {
             Ok((stream, _)) => {
-                door.accept(stream);
+                door.accept(stream, &listeners);
                 door.spare.refill();
             }
             Err(error) => door.failed(&listeners, error).await,
@@ -58,6 +71,8 @@ struct Door {
     spare: Spare,
     /// One for each listener.
     backlogs: [Backlog; 2],
+    /// What the listeners have, and by that what is accepted.
+    watch: Option<Watch>,
 }
 
 impl Door {
@@ -73,7 +88,25 @@ impl Door {
         }
     }
 
-    fn accept(&mut self, stream: TcpStream) {
+    /// Has the listeners watched over as their connections are to be, which spares each of these the calls; what an
+    /// accepted connection needs itself, as the listeners were not until now.
+    fn watch(&mut self, listeners: &Listeners) -> Option<Watch> {
+        let watch = Watch::new(&self.shared.config.load().timeouts);
+        if self.watch == Some(watch) {
+            return None;
+        }
+        match listeners.each().try_for_each(|listener| watch.over(&SockRef::from(listener))) {
+            Ok(()) => self.watch = Some(watch),
+            Err(error) => tracing::debug!(%error, "a listener takes no options"),
+        }
+        Some(watch)
+    }
+
+    fn accept(&mut self, stream: TcpStream, listeners: &Listeners) {
+        if let Some(Err(error)) = self.watch(listeners).map(|watch| watch.over(&SockRef::from(&stream))) {
+            // It can be served all the same; a client that dies silently is noticed later.
+            tracing::debug!(%error, "a client's socket takes no options");
+        }
         let taken = match self.taken(&stream) {
             Ok(taken) => taken,
             Err(None) => return,

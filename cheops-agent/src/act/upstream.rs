@@ -63,13 +63,38 @@ pub struct Dialling {
     /// `SO_MARK`, by which the kernel programs leave the agent's own connections alone. Setting it needs CAP_NET_ADMIN.
     pub mark: Option<u32>,
     pub connect: Duration,
+    pub watch: Watch,
+}
+
+/// What every connection of the data path gets: small messages at once, and a dead other end noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// How long nothing comes before the other end is asked (`TCP_KEEPIDLE`).
     pub keepalive: Duration,
+    /// How long what was sent may stay unacknowledged (`TCP_USER_TIMEOUT`).
     pub user_timeout: Duration,
+}
+
+impl Watch {
+    pub fn new(timeouts: &Timeouts) -> Self {
+        Self { keepalive: timeouts.keepalive, user_timeout: timeouts.user_timeout }
+    }
+
+    /// Sets it. What a listener has, the connections that come in there later have too.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn over(self, socket: &SockRef<'_>) -> io::Result<()> {
+        socket.set_tcp_nodelay(true)?;
+        // SO_KEEPALIVE as well.
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(self.keepalive))?;
+        socket.set_tcp_user_timeout(Some(self.user_timeout))
+    }
 }
 
 impl Dialling {
     pub fn new(mark: Option<u32>, timeouts: &Timeouts) -> Self {
-        Self { mark, connect: timeouts.connect, keepalive: timeouts.keepalive, user_timeout: timeouts.user_timeout }
+        Self { mark, connect: timeouts.connect, watch: Watch::new(timeouts) }
     }
 }
 
@@ -93,20 +118,12 @@ pub async fn dial(
     if let Some(mark) = dialling.mark {
         SockRef::from(&socket).set_mark(mark).map_err(failed)?;
     }
-    watch_over(&SockRef::from(&socket), dialling.keepalive, dialling.user_timeout).map_err(failed)?;
+    dialling.watch.over(&SockRef::from(&socket)).map_err(failed)?;
     origins.announce(socket.as_fd(), client).map_err(DialError::Announce)?;
     match tokio::time::timeout(dialling.connect, socket.connect(to)).await {
         Ok(connected) => connected.map_err(failed),
         Err(_) => Err(DialError::Timeout { to, within: dialling.connect }),
     }
-}
-
-/// What every connection of the data path gets: small messages at once, and a dead other end noticed.
-pub(super) fn watch_over(socket: &SockRef<'_>, keepalive: Duration, user_timeout: Duration) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
-    socket.set_keepalive(true)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(keepalive))?;
-    socket.set_tcp_user_timeout(Some(user_timeout))
 }
 
 #[cfg(test)]
@@ -117,8 +134,7 @@ mod tests {
     const DIALLING: Dialling = Dialling {
         mark: None,
         connect: Duration::from_millis(200),
-        keepalive: Duration::from_secs(61),
-        user_timeout: Duration::from_secs(17),
+        watch: Watch { keepalive: Duration::from_secs(61), user_timeout: Duration::from_secs(17) },
     };
 
     #[tokio::test]
@@ -131,8 +147,8 @@ mod tests {
         let socket = SockRef::from(&stream);
         assert!(socket.tcp_nodelay().expect("read"));
         assert!(socket.keepalive().expect("read"));
-        assert_eq!(socket.tcp_keepalive_time().expect("read"), DIALLING.keepalive);
-        assert_eq!(socket.tcp_user_timeout().expect("read"), Some(DIALLING.user_timeout));
+        assert_eq!(socket.tcp_keepalive_time().expect("read"), DIALLING.watch.keepalive);
+        assert_eq!(socket.tcp_user_timeout().expect("read"), Some(DIALLING.watch.user_timeout));
         assert_eq!(origins.announced(), [client]);
     }
 

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
@@ -312,10 +314,12 @@ async fn a_client_that_dies_silently_is_noticed() {
         config.timeouts.user_timeout = Duration::from_secs(17);
     })
     .await;
-    let stream = TcpStream::connect(world.door.local_addr().expect("bound")).await.expect("accepted");
-    let taken = world.shared.origins.taken(&stream).expect("known");
-    let connection = Connection::new(Arc::clone(&world.shared), stream, taken, world.waiting());
-    let socket = SockRef::from(&connection.client.stream);
+    let listeners = Arc::new(Listeners::open().expect("ports"));
+    // Nothing is accepted yet, and everything that comes from now on has what the listener has.
+    let _door = door::run(listeners.clone(), world.shared.clone(), TaskTracker::new(), CancellationToken::new());
+    let _client = TcpStream::connect(listeners.v4.local_addr().expect("bound")).await.expect("accepted");
+    let (stream, _) = listeners.v4.accept().await.expect("a connection");
+    let socket = SockRef::from(&stream);
     assert!(socket.keepalive().expect("read") && socket.tcp_nodelay().expect("read"));
     assert_eq!(socket.tcp_keepalive_time().expect("read"), Duration::from_secs(61));
     assert_eq!(socket.tcp_user_timeout().expect("read"), Some(Duration::from_secs(17)));
