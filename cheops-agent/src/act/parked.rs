@@ -7,7 +7,6 @@
 //! only requests that may be sent twice are sent over it.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +14,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::{Cause, ExchangeError, Reached, Side};
@@ -22,8 +22,9 @@ use crate::http::{BodyLength, RequestHead};
 use crate::metadata::Endpoint;
 use crate::peer::Call;
 
-/// How long a connection waits.
+/// How long a connection waits at least, and between two looks at those that have waited.
 const MOMENT: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(250);
 /// Connections that wait at the same time; what would be more is closed.
 const MOST: usize = 4096;
 
@@ -52,9 +53,9 @@ pub struct Parked(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    by_key: HashMap<Key, (u64, TcpStream)>,
-    /// Tells a connection from an earlier one of the same key.
-    next: u64,
+    by_key: HashMap<Key, (Instant, TcpStream)>,
+    /// Somebody looks after them.
+    swept: bool,
 }
 
 impl Parked {
@@ -64,33 +65,54 @@ impl Parked {
         is_quiet(&stream).then_some(stream)
     }
 
-    /// Lets the connection wait; ends when it was taken again, or closed after a moment or by `stop`.
+    /// Lets the connection wait. Whoever comes first looks after all that wait, until none does or `stop`; the others
+    /// return at once.
     pub(super) async fn keep(&self, key: Key, stream: TcpStream, stop: &CancellationToken) {
-        let Some(number) = self.put(key.clone(), stream) else { return };
-        tokio::select! {
-            () = tokio::time::sleep(MOMENT) => {}
-            () = stop.cancelled() => {}
+        if stop.is_cancelled() || !self.put(key, stream) {
+            return;
         }
-        if let Entry::Occupied(entry) = self.lock().by_key.entry(key)
-            && entry.get().0 == number
-        {
-            entry.remove();
+        let mut last = Last(Some(self));
+        let mut looks = tokio::time::interval(LOOK);
+        while self.any() {
+            tokio::select! {
+                _ = looks.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            self.lock().by_key.retain(|_, (since, _)| since.elapsed() < MOMENT);
         }
+        last.0 = None;
     }
 
-    fn put(&self, key: Key, stream: TcpStream) -> Option<u64> {
+    /// Whether nobody looks after those that wait, but whoever asks.
+    fn put(&self, key: Key, stream: TcpStream) -> bool {
         let mut waiting = self.lock();
         if waiting.by_key.len() >= MOST {
-            return None;
+            return false;
         }
-        waiting.next += 1;
-        let number = waiting.next;
-        waiting.by_key.insert(key, (number, stream));
-        Some(number)
+        waiting.by_key.insert(key, (Instant::now(), stream));
+        !std::mem::replace(&mut waiting.swept, true)
+    }
+
+    /// If there is none, nobody looks after them any more.
+    fn any(&self) -> bool {
+        let mut waiting = self.lock();
+        waiting.swept = !waiting.by_key.is_empty();
+        waiting.swept
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nobody looks any more after those that wait: none waits on.
+struct Last<'a>(Option<&'a Parked>);
+
+impl Drop for Last<'_> {
+    fn drop(&mut self) {
+        if let Some(parked) = self.0 {
+            *parked.lock() = Waiting::default();
+        }
     }
 }
 
@@ -149,10 +171,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_on_which_the_service_did_anything_is_not_used() {
-        let (parked, stop) = (Parked::default(), CancellationToken::new());
+        let parked = Parked::default();
         for closes in [true, false] {
             let (ours, mut service) = pair().await;
-            assert!(parked.put(key(1), ours).is_some());
+            parked.put(key(1), ours);
             if closes {
                 drop(service);
             } else {
@@ -160,7 +182,6 @@ mod tests {
             }
             assert!(parked.take(&key(1)).is_none());
         }
-        stop.cancel();
     }
 
     #[tokio::test]
@@ -169,5 +190,20 @@ mod tests {
         let (ours, _service) = pair().await;
         parked.keep(key(1), ours, &stop).await;
         assert!(parked.lock().by_key.is_empty(), "closed, though nobody asked for it");
+    }
+
+    #[tokio::test]
+    async fn one_looks_after_all_and_when_it_goes_none_is_left() {
+        let (parked, stop) = (Parked::default(), CancellationToken::new());
+        let ((one, _service), (other, _other)) = (pair().await, pair().await);
+        {
+            let mut first = Box::pin(parked.keep(key(1), one, &stop));
+            assert!(futures_util::poll!(&mut first).is_pending());
+            parked.keep(key(2), other, &stop).await;
+            assert_eq!(parked.lock().by_key.len(), 2);
+        }
+        assert!(parked.lock().by_key.is_empty());
+        let (again, _service) = pair().await;
+        assert!(parked.put(key(3), again), "the next one looks after it");
     }
 }
