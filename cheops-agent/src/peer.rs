@@ -10,6 +10,7 @@
 
 mod beat;
 pub mod client;
+mod cork;
 pub mod counters;
 pub mod envelope;
 pub mod error;
@@ -35,6 +36,8 @@ pub use trust::{PeerIdentity, Security, TrustError};
 const STREAM_WINDOW: u32 = 1 << 20;
 /// The largest window that HTTP/2 has (RFC 9113, 6.9.1).
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+/// What is read of a link at once; TLS itself asks for 4 KiB only.
+const READ_BYTES: usize = 32 * 1024;
 /// Bytes of a request's or answer's HTTP/2 header list; the envelope is all that stands there.
 const HEADER_LIST: u32 = 32 * 1024;
 /// Where exchanges are posted.

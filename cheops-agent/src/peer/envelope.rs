@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -191,8 +192,14 @@ pub fn read_trailers(trailers: &HeaderMap) -> Option<Result<(), Refusal>> {
     Some(Err(Refusal { outcome, code, detail }))
 }
 
+/// What differs from request to request. HTTP/2 would remember each (RFC 7541, 2.3.2), and forget for it what is the same
+/// in all of them.
+const OWN: [HeaderName; 4] = [REQUEST, LINKS, CLIENT, CONNECTION];
+
 fn put(headers: &mut HeaderMap, name: HeaderName, value: String) -> Result<(), EnvelopeError> {
-    let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| EnvelopeError::Malformed(name.clone()))?;
+    let value = HeaderValue::from_maybe_shared(Bytes::from(value));
+    let mut value = value.map_err(|_| EnvelopeError::Malformed(name.clone()))?;
+    value.set_sensitive(OWN.contains(&name));
     headers.insert(name, value);
     Ok(())
 }

@@ -10,14 +10,15 @@ use h2::{Ping, PingPong};
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, OtherError};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::ClientLimits;
 use crate::names::SiteName;
+use crate::peer::cork::corked;
 use crate::peer::trust::{Security, client_config};
-use crate::peer::{HEADER_LIST, STREAM_WINDOW, connection_window};
+use crate::peer::{HEADER_LIST, READ_BYTES, STREAM_WINDOW, connection_window};
 
 /// A link that was made.
 pub(super) struct Dialled {
@@ -58,7 +59,10 @@ pub(super) async fn dial(
         Security::Tls(trust) => {
             let name = ServerName::IpAddress(tcp.peer_addr().map_err(DialError::Connect)?.ip().into());
             let connector = TlsConnector::from(client_config(trust, site)?);
-            let tls = connector.connect(name, tcp).await.map_err(|error| DialError::Tls(tls_reason(&error)))?;
+            let tls = connector
+                .connect(name, BufReader::with_capacity(READ_BYTES, tcp))
+                .await
+                .map_err(|error| DialError::Tls(tls_reason(&error)))?;
             if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
                 return Err(DialError::NotHttp2);
             }
@@ -69,6 +73,7 @@ pub(super) async fn dial(
 }
 
 async fn http2(transport: Box<dyn Transport>, limits: &ClientLimits) -> Result<Dialled, DialError> {
+    let (transport, cork) = corked(transport);
     let handshake = h2::client::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(connection_window(limits.exchanges))
@@ -79,9 +84,10 @@ async fn http2(transport: Box<dyn Transport>, limits: &ClientLimits) -> Result<D
         .max_local_error_reset_streams(None)
         .max_concurrent_reset_streams(limits.exchanges as usize)
         .handshake::<_, Bytes>(transport);
-    let (sender, mut connection) = handshake.await.map_err(DialError::Http2)?;
+    let (sender, mut connection) = cork.during(handshake).await.map_err(DialError::Http2)?;
     let mut ping_pong = connection.ping_pong();
-    let mut connection: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
+    let mut connection: Pin<Box<dyn Future<Output = _> + Send>> =
+        Box::pin(async move { cork.during(connection).await });
     if let Some(ping_pong) = &mut ping_pong {
         tokio::select! {
             pong = ping_pong.ping(Ping::opaque()) => { pong.map_err(DialError::Http2)?; }

@@ -9,7 +9,7 @@ use h2::server::SendResponse;
 use http::{Method, Request, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Call, Host, Serve, ServerLimits};
 use crate::peer::client::{Asks, Hello};
+use crate::peer::cork::corked;
 use crate::peer::counters::Count;
 use crate::peer::envelope::Envelope;
 use crate::peer::trust::{IdentityError, PeerIdentity, Security};
-use crate::peer::{EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, NOTE_PATH, STREAM_WINDOW, connection_window, pulse};
+use crate::peer::{
+    EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, NOTE_PATH, READ_BYTES, STREAM_WINDOW, connection_window, pulse,
+};
 
 /// Streams of a connection that are no exchanges: a peer that asks whether this agent lives must get its answer also
 /// while as many exchanges are open as may be.
@@ -77,7 +80,8 @@ pub(super) async fn serve<S: Serve>(
         Security::Insecure => http2(host, tcp, Caller { identity: None, address }, serve, stop).await,
         Security::Tls(trust) => {
             let acceptor = TlsAcceptor::from(trust.server.clone());
-            let handshake = timeout(host.limits.handshake, acceptor.accept(tcp)).await;
+            let handshake =
+                timeout(host.limits.handshake, acceptor.accept(BufReader::with_capacity(READ_BYTES, tcp))).await;
             let tls = handshake.map_err(|_| ConnectionError::Slow)?.map_err(ConnectionError::Tls)?;
             let identity = identify(tls.get_ref().1.peer_certificates(), &host.identity.federation)?;
             Box::pin(http2(host, tls, Caller { identity: Some(identity), address }, serve, stop)).await
@@ -102,6 +106,17 @@ fn set_options(tcp: &TcpStream, limits: &ServerLimits) -> std::io::Result<()> {
 }
 
 async fn http2<S: Serve>(
+    host: &Arc<Host>,
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    caller: Caller,
+    serve: Arc<S>,
+    stop: CancellationToken,
+) -> Result<(), ConnectionError> {
+    let (io, cork) = corked(io);
+    cork.during(streams(host, io, caller, serve, stop)).await
+}
+
+async fn streams<S: Serve>(
     host: &Arc<Host>,
     io: impl AsyncRead + AsyncWrite + Unpin,
     caller: Caller,
