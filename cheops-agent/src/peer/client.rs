@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(super) use self::link::OpenExchange;
-use self::link::{Asker, Link, Trouble};
+use self::link::{Asker, Link, Trouble, Way};
 use super::beat::Key;
 use super::counters::Counters;
 use super::envelope::Envelope;
@@ -147,12 +147,8 @@ impl Client {
         let (mut reasons, mut busy) = (Vec::new(), false);
         for address in &site.peers {
             let link = self.link(&site.name, address);
-            match timeout_at(
-                deadline,
-                self.start(&link, Asker::Request, request(Method::POST, path, headers.clone()), false),
-            )
-            .await
-            {
+            let request = || request(Method::POST, path, headers.clone());
+            match timeout_at(deadline, self.start(&link, Asker::Request, request, false)).await {
                 Err(_) => return Err(PeerError::Timeout { site: site.name.clone(), outcome: Outcome::NotSent }),
                 Ok(Ok(Started { answer, send, open })) => {
                     return Ok(PeerStream::new(site.name.clone(), answer, send, open));
@@ -193,7 +189,7 @@ impl Client {
 
     async fn ask(&self, link: &Arc<Link>, asks: Asks) -> Result<(Hello, Duration), String> {
         let text = |error: h2::Error| error.to_string();
-        let hello = request(Method::GET, HELLO_PATH, asks.to_headers());
+        let hello = || request(Method::GET, HELLO_PATH, asks.to_headers());
         let started = self.start(link, Asker::Probe, hello, true).await.map_err(|trouble| trouble.reason)?;
         let began = Instant::now();
         let mut body = started.answer.await.map_err(text)?.into_body();
@@ -250,12 +246,25 @@ impl Client {
         self.lock().entry(key).or_insert_with(new).clone()
     }
 
-    /// Starts a request over the link, which is made first if it isn't there. An error means that nothing was sent.
-    async fn start(&self, link: &Arc<Link>, asker: Asker, request: Request<()>, end: bool) -> Result<Started, Trouble> {
-        let (sender, open) = link.sender(self, asker).await?;
-        let mut sender = sender.ready().await.map_err(|error| Trouble::down(error.to_string()))?;
-        let (answer, send) = sender.send_request(request, end).map_err(|error| Trouble::down(error.to_string()))?;
-        Ok(Started { answer, send, open })
+    /// Starts a request over the link, which is made first if it isn't there, and anew if it takes nothing any more. An
+    /// error means that nothing was sent.
+    async fn start(
+        &self,
+        link: &Arc<Link>,
+        asker: Asker,
+        request: impl Fn() -> Request<()>,
+        end: bool,
+    ) -> Result<Started, Trouble> {
+        let mut trouble = None;
+        for _ in 0..2 {
+            let Way { sender, open, number } = link.sender(self, asker).await?;
+            match sender.ready().await.and_then(|mut sender| sender.send_request(request(), end)) {
+                Ok((answer, send)) => return Ok(Started { answer, send, open }),
+                Err(error) => trouble = Some(Trouble::down(error.to_string())),
+            }
+            link.leave(number);
+        }
+        Err(trouble.unwrap_or_else(|| Trouble::down("the link broke".to_owned())))
     }
 }
 

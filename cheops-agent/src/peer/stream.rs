@@ -188,19 +188,18 @@ impl PeerStream {
 
     fn broken(&self, error: &h2::Error) -> PeerError {
         let (site, reason) = (self.site.clone(), error.to_string());
-        match !self.wrote || never_processed(error) {
-            true if is_refused_stream(error) => {
-                PeerError::Busy { site, reason: "it takes no more exchanges now".to_owned() }
-            }
-            true => PeerError::Unreachable { site, reason },
-            false => PeerError::Lost { site, reason },
+        let wrote = self.wrote && !never_processed(error);
+        if !wrote && is_refused_stream(error) {
+            return PeerError::Busy { site, reason: "it takes no more exchanges now".to_owned() };
         }
+        lost(site, reason, wrote)
     }
 
     /// DATA has ended: what do the trailers say?
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Answer::Coming(incoming) = &mut self.state else { return Poll::Ready(()) };
-        let lost = |reason: &str| PeerError::Lost { site: self.site.clone(), reason: reason.to_owned() };
+        let (site, wrote) = (&self.site, self.wrote);
+        let lost = |reason: &str| lost(site.clone(), reason.to_owned(), wrote);
         self.state = match ready!(incoming.stream.poll_trailers(cx)) {
             Err(error) => Answer::Failed(self.broken(&error)),
             Ok(None) => Answer::Failed(lost("its agent did not say how the exchange ended")),
@@ -211,6 +210,14 @@ impl PeerStream {
             },
         };
         Poll::Ready(())
+    }
+}
+
+/// The exchange ended, and nobody said how. `wrote`: the peer may have some of the request.
+fn lost(site: SiteName, reason: String, wrote: bool) -> PeerError {
+    match wrote {
+        true => PeerError::Lost { site, reason },
+        false => PeerError::Unreachable { site, reason },
     }
 }
 

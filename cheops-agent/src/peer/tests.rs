@@ -4,6 +4,7 @@ mod exchange;
 mod links;
 mod measured;
 mod misbehaviour;
+mod replaced;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -103,10 +104,19 @@ impl Running {
         limits: ServerLimits,
         serve: impl Fn(Call) -> Serving + Send + Sync + 'static,
     ) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_on(listener, security, limits, serve)
+    }
+
+    fn start_on(
+        listener: tokio::net::TcpListener,
+        security: Security,
+        limits: ServerLimits,
+        serve: impl Fn(Call) -> Serving + Send + Sync + 'static,
+    ) -> Self {
         let (counters, stop) = (Arc::<Counters>::default(), CancellationToken::new());
-        let address = "127.0.0.1:0".parse().expect("an address");
         let me = identity("edge", "Paris", "p1");
-        let server = Server::bind(address, me, security, limits, counters.clone()).await.expect("a server");
+        let server = Server::on(listener, me, security, limits, counters.clone());
         let address = server.local_addr().expect("an address");
         let stopped = stop.clone();
         let task = tokio::spawn(async move { server.run(Arc::new(By(serve)), stopped).await });

@@ -59,6 +59,14 @@ impl Trouble {
     }
 }
 
+/// Where a request can be handed to.
+pub(super) struct Way {
+    pub(super) sender: SendRequest<Bytes>,
+    pub(super) open: OpenExchange,
+    /// Its connection's.
+    pub(super) number: u64,
+}
+
 /// Counts as an open exchange as long as it lives.
 pub(in crate::peer) struct OpenExchange(#[expect(dead_code, reason = "it is counted, not read")] Arc<()>);
 
@@ -75,11 +83,7 @@ impl Link {
     }
 
     /// Where a request can be handed to, after dialling if need be. While the agent is known to be down, fails at once.
-    pub(super) async fn sender(
-        self: &Arc<Self>,
-        client: &Client,
-        asker: Asker,
-    ) -> Result<(SendRequest<Bytes>, OpenExchange), Trouble> {
+    pub(super) async fn sender(self: &Arc<Self>, client: &Client, asker: Asker) -> Result<Way, Trouble> {
         if let Some(known) = self.known(asker) {
             return known;
         }
@@ -111,15 +115,15 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self, asker: Asker) -> Option<Result<(SendRequest<Bytes>, OpenExchange), Trouble>> {
+    fn known(&self, asker: Asker) -> Option<Result<Way, Trouble>> {
         match &*self.lock() {
-            State::Up { sender, .. } => {
+            State::Up { sender, number } => {
                 let most = sender.current_max_send_streams();
                 // HTTP/2 would queue it, and nobody could tell any more whether it was sent.
                 Some(if Arc::strong_count(&self.open) > most {
                     Err(Trouble { reason: format!("{most} exchanges with it are open, its limit"), busy: true })
                 } else {
-                    Ok((sender.clone(), OpenExchange(self.open.clone())))
+                    Ok(Way { sender: sender.clone(), open: OpenExchange(self.open.clone()), number: *number })
                 })
             }
             State::Down { failures, reason, .. } if *failures > 0 && asker == Asker::Request => {
@@ -167,6 +171,16 @@ impl Link {
         };
         *state = State::Up { sender, number };
         number
+    }
+
+    /// The connection of that number takes nothing new: its agent is about to go, and finishes what is open, be that a watch of
+    /// hours. The next request dials, whoever listens there now.
+    pub(super) fn leave(&self, left: u64) {
+        let mut state = self.lock();
+        if matches!(&*state, State::Up { number, .. } if *number == left) {
+            let reason = "its agent takes no more exchanges on this link".to_owned();
+            *state = State::Down { until: Instant::now(), failures: 0, reason, number: left };
+        }
     }
 
     /// The connection of that number has ended; a newer one is left alone. If its agent closed it, the next request
