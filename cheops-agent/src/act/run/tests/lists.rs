@@ -109,7 +109,7 @@ async fn a_site_without_a_list_is_named_and_the_others_serve() {
     let outcome = ask(&sites.berlin, &sites.berlin, &get("/v2/images", ALL)).await;
     assert_eq!(field(&outcome, "X-Cheops-Sites"), Some("Berlin=ok, Paris=timeout, Nantes=broken"));
     assert_eq!(body(&outcome), r#"{"images":[{"cheops_site":"Berlin"}]}"#);
-    sites.paris.kill().await;
+    sites.paris.kill_seen_by(&sites.berlin).await;
     sites.nantes.service.stop().await;
     let outcome = ask(&sites.berlin, &sites.berlin, &get("/v2/images", ALL)).await;
     assert_eq!(field(&outcome, "X-Cheops-Sites"), Some("Berlin=ok, Paris=unreachable, Nantes=unreachable"));
