@@ -104,18 +104,10 @@ impl Way {
                 self.ready = from.pending.len();
             }
             if self.ready > 0 {
-                let left = self.ready;
-                let sent = to.poll_send(cx, &mut Bytes::new(), &mut from.pending, &mut self.ready);
-                self.bytes += (left - self.ready) as u64;
-                match sent {
+                match self.poll_copy(cx, from, to)? {
                     Poll::Pending => return Ok(()),
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => {
-                        self.closed = true;
-                        return Err(Broken::To(error));
-                    }
+                    Poll::Ready(()) => continue,
                 }
-                continue;
             }
             if self.splice.inside() > 0 || from.may_splice(to) && self.splice.is_ready() {
                 match self.poll_splice(cx, from, to)? {
@@ -132,10 +124,7 @@ impl Way {
                 continue;
             }
             match (to.poll_flush(cx), from.poll_fill(cx)) {
-                (Poll::Ready(Err(error)), _) => {
-                    self.closed = true;
-                    return Err(Broken::To(error));
-                }
+                (Poll::Ready(Err(error)), _) => return Err(self.broken(error)),
                 (_, Poll::Ready(Err(error))) => return Err(Broken::From(error)),
                 (_, Poll::Pending) => {
                     from.rest();
@@ -149,6 +138,29 @@ impl Way {
 }
 
 impl Way {
+    /// The other end takes nothing more.
+    fn broken(&mut self, error: io::Error) -> Broken {
+        self.closed = true;
+        Broken::To(error)
+    }
+
+    /// Writes what was read and is ready.
+    fn poll_copy<A: Stream, B: Stream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Wire<A>,
+        to: &mut Wire<B>,
+    ) -> Result<Poll<()>, Broken> {
+        let left = self.ready;
+        let sent = to.poll_send(cx, &mut Bytes::new(), &mut from.pending, &mut self.ready);
+        self.bytes += (left - self.ready) as u64;
+        match sent {
+            Poll::Ready(Err(error)) => Err(self.broken(error)),
+            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+
     /// One turn of moving bytes on uncopied: what is in the pipe, or more into it.
     fn poll_splice<A: Stream, B: Stream>(
         &mut self,
@@ -161,10 +173,7 @@ impl Way {
             let sent = to.poll_send_spliced(cx, &mut self.splice);
             self.bytes += (inside - self.splice.inside()) as u64;
             return match sent {
-                Poll::Ready(Err(error)) => {
-                    self.closed = true;
-                    Err(Broken::To(error))
-                }
+                Poll::Ready(Err(error)) => Err(self.broken(error)),
                 Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
                 Poll::Pending => Ok(Poll::Pending),
             };

@@ -126,11 +126,7 @@ impl HeadEnd {
 pub(super) fn request(raw: Bytes, max_fields: usize) -> Result<RequestHead, FramingError> {
     let (method, target, version, (fields, says, framing)) = with_room(max_fields, |room| {
         let mut parsed = httparse::Request::new(&mut []);
-        match parsed.parse_with_uninit_headers(&raw, room) {
-            Ok(httparse::Status::Complete(length)) if length == raw.len() => {}
-            Ok(_) => return Err(FramingError::Malformed("the head is not whole")),
-            Err(error) => return Err(malformed(error, &raw)),
-        }
+        whole(parsed.parse_with_uninit_headers(&raw, room), &raw)?;
         let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
             return Err(FramingError::Malformed("the request line is not whole"));
         };
@@ -169,11 +165,7 @@ pub(super) fn frame(raw: &[u8], max_fields: usize, method: &str) -> Result<Answe
 fn answer_in(raw: &[u8], max_fields: usize, method: &str) -> Result<(AnswerFrame, Fields, Says), FramingError> {
     let (status, version, (fields, says, framing)) = with_room(max_fields, |room| {
         let mut parsed = httparse::Response::new(&mut []);
-        match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, raw, room) {
-            Ok(httparse::Status::Complete(length)) if length == raw.len() => {}
-            Ok(_) => return Err(FramingError::Malformed("the head is not whole")),
-            Err(error) => return Err(malformed(error, raw)),
-        }
+        whole(httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, raw, room), raw)?;
         let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
             return Err(FramingError::Malformed("the status line is not whole"));
         };
@@ -197,6 +189,15 @@ fn answer_in(raw: &[u8], max_fields: usize, method: &str) -> Result<(AnswerFrame
     };
     let persists = length != BodyLength::UntilClose && persists(says, version);
     Ok((AnswerFrame { status, version, length, persists }, fields, says))
+}
+
+/// Whether the head was parsed, to its end.
+fn whole(parsed: httparse::Result<usize>, raw: &[u8]) -> Result<(), FramingError> {
+    match parsed {
+        Ok(httparse::Status::Complete(length)) if length == raw.len() => Ok(()),
+        Ok(_) => Err(FramingError::Malformed("the head is not whole")),
+        Err(error) => Err(malformed(error, raw)),
+    }
 }
 
 fn malformed(error: httparse::Error, raw: &[u8]) -> FramingError {
