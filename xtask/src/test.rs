@@ -21,6 +21,9 @@ pub struct Options {
     /// Name the suites and run none.
     #[arg(long)]
     list: bool,
+    /// The lab's agents have so many threads for their data path, instead of one per processor.
+    #[arg(long, value_name = "NUMBER")]
+    threads: Option<u16>,
     /// Only tests whose name contains this.
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
@@ -98,11 +101,12 @@ pub fn run(options: &Options) -> Result<()> {
     for suite in suites {
         println!("▸ {}: {}", suite.name, suite.about);
         let begin = Instant::now();
-        let counts = suite.run(options.filter.as_deref())?;
+        let counts = suite.run(options)?;
         println!("  {}: {counts} in {:.1} s\n", suite.name, begin.elapsed().as_secs_f64());
-        total.add(&counts);
+        total.add(&counts.of(suite.name));
     }
     println!("all of it in {:.0} s", begin.elapsed().as_secs_f64());
+    total.names.iter().for_each(|name| println!("FAILED {name}"));
     println!("{} passed, {} failed", total.passed, total.failed + total.ignored);
     if total.ignored > 0 {
         bail!("{} tests were ignored; none may be", total.ignored);
@@ -132,7 +136,7 @@ fn all_names() -> String {
 }
 
 impl Suite {
-    fn run(&self, filter: Option<&str>) -> Result<Counts> {
+    fn run(&self, options: &Options) -> Result<Counts> {
         if self.name == FUZZ {
             return fuzzed();
         }
@@ -140,7 +144,11 @@ impl Suite {
             return rules();
         }
         let mut cargo = run::cargo();
-        cargo.args(["test", "--quiet", "--locked", "--no-fail-fast"]).args(self.cargo).arg("--").args(filter);
+        cargo.args(["test", "--quiet", "--locked", "--no-fail-fast"]).args(self.cargo);
+        cargo.arg("--").args(options.filter.as_deref());
+        if let Some(threads) = options.threads {
+            cargo.env("CHEOPS_LAB_THREADS", threads.to_string());
+        }
         if let Some(threads) = self.threads {
             cargo.arg(format!("--test-threads={threads}"));
         }
@@ -161,7 +169,7 @@ impl Suite {
 fn fuzzed() -> Result<Counts> {
     let done = |target: &str, well| println!("  test {target} ... {}", if well { "ok" } else { "FAILED" });
     let (passed, failed) = fuzz::suite(done)?;
-    Ok(Counts { passed: passed as u64, failed: failed as u64, ignored: 0, ended_well: true })
+    Ok(Counts { passed: passed as u64, failed: failed as u64, ended_well: true, ..Counts::default() })
 }
 
 /// What `lint --quick` checks, each rule as a test.
@@ -174,6 +182,7 @@ fn rules() -> Result<Counts> {
         wrong.iter().for_each(|line| println!("    {line}"));
         let count = if wrong.is_empty() { &mut counts.passed } else { &mut counts.failed };
         *count += 1;
+        counts.names.extend((!wrong.is_empty()).then(|| name.to_owned()));
     }
     Ok(counts)
 }
@@ -188,11 +197,19 @@ fn follow(cargo: &mut Command) -> Result<Counts> {
         match Counts::parse(&line) {
             Some(some) => counts.add(&some),
             None if line.trim().is_empty() || line.starts_with("running ") => {}
-            None => println!("  {line}"),
+            None => {
+                counts.names.extend(failed(&line));
+                println!("  {line}");
+            }
         }
     }
     counts.ended_well = child.wait()?.success();
     Ok(counts)
+}
+
+/// The test that failed, if the line says so.
+fn failed(line: &str) -> Option<String> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED").map(str::to_owned)
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -201,6 +218,8 @@ struct Counts {
     failed: u64,
     ignored: u64,
     ended_well: bool,
+    /// Of those that failed, as far as they are known.
+    names: Vec<String>,
 }
 
 impl Counts {
@@ -211,13 +230,24 @@ impl Counts {
             let part = rest.split("; ").find(|part| part.ends_with(what))?;
             part.split(' ').next()?.parse().ok()
         };
-        Some(Self { passed: count("passed")?, failed: count("failed")?, ignored: count("ignored")?, ended_well: true })
+        let (passed, failed, ignored) = (count("passed")?, count("failed")?, count("ignored")?);
+        Some(Self { passed, failed, ignored, ended_well: true, ..Self::default() })
+    }
+
+    /// With the suite before each name; a failure without one is the suite's own.
+    fn of(mut self, suite: &str) -> Self {
+        self.names.iter_mut().for_each(|name| *name = format!("{suite}: {name}"));
+        if self.failed > 0 && self.names.is_empty() {
+            self.names.push(suite.to_owned());
+        }
+        self
     }
 
     fn add(&mut self, other: &Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.ignored += other.ignored;
+        self.names.extend_from_slice(&other.names);
     }
 }
 
@@ -248,7 +278,17 @@ mod tests {
     #[test]
     fn result_lines_are_counted() {
         let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.10s";
-        assert_eq!(Counts::parse(line), Some(Counts { passed: 12, failed: 3, ignored: 1, ended_well: true }));
+        let expected = Counts { passed: 12, failed: 3, ignored: 1, ended_well: true, ..Counts::default() };
+        assert_eq!(Counts::parse(line), Some(expected));
+    }
+
+    #[test]
+    fn those_that_failed_are_named() {
+        assert_eq!(super::failed("test a::b ... FAILED").as_deref(), Some("a::b"));
+        assert_eq!(super::failed("test a::b ... ok"), None);
+        let names = vec!["a::b".to_owned()];
+        assert_eq!(Counts { failed: 1, names, ..Counts::default() }.of("unit").names, ["unit: a::b"]);
+        assert_eq!(Counts { failed: 1, ..Counts::default() }.of("unit").names, ["unit"]);
     }
 
     #[test]

@@ -43,6 +43,9 @@ impl Files {
         table.insert("site".into(), host.site().into());
         table.insert("host".into(), host.name().into());
         table.insert("federation".into(), FEDERATION.into());
+        if let Some(threads) = threads()? {
+            table.insert("threads".into(), threads.into());
+        }
         table.insert("state-dir".into(), path("state"));
         table.insert("run-dir".into(), path("run"));
         let profiles = [shipped.to_string_lossy().into_owned().into(), path("profiles")];
@@ -110,6 +113,12 @@ impl Files {
     fn save(&self) -> anyhow::Result<()> {
         write(self.directory(), "agent.toml", &toml::to_string(&self.table)?, 0o644)
     }
+}
+
+/// How many threads agents have for their data path, if this run of the tests says so: see `cargo xtask test --threads`.
+fn threads() -> anyhow::Result<Option<i64>> {
+    let Ok(threads) = std::env::var("CHEOPS_LAB_THREADS") else { return Ok(None) };
+    Ok(Some(threads.parse().with_context(|| format!("CHEOPS_LAB_THREADS is \"{threads}\""))?))
 }
 
 /// The federation that certificates of the lab speak of.
