@@ -14,6 +14,7 @@ mod handover;
 mod instead;
 mod knowledge;
 mod logging;
+mod metadata;
 mod metrics;
 mod notify;
 mod peers;

@@ -19,4 +19,4 @@ mod values;
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use load::{DEFAULT_PATH, Loaded, from_text, load};
 pub use model::*;
-pub use values::duration_of as duration;
+pub use values::{duration_of as duration, endpoint as endpoint_url};

@@ -1,6 +1,7 @@
 //! What this agent knows of sites and services: a snapshot that requests read without waiting.
 //!
-//! `build` makes a snapshot from the configuration and the addresses that `names` found; `guard` says which of its
+//! `build` makes a snapshot from the configuration and the addresses that `names` found, and `merge` adds what other sites
+//! told; `publish` says what this agent tells itself; `guard` says which of its
 //! endpoints the kernel programs shall take; `learned` refuses endpoints that another site may not announce; `latency`
 //! makes distances and states of what probes saw.
 //!
@@ -12,7 +13,9 @@ pub mod guard;
 pub mod key;
 pub mod latency;
 pub mod learned;
+pub mod merge;
 pub mod names;
+pub mod publish;
 pub mod record;
 pub mod revoke;
 pub mod seal;
@@ -24,6 +27,7 @@ pub use build::build;
 pub use guard::{Aliases, Guard, guards};
 pub use key::Key;
 pub use latency::Distances;
+pub use merge::{Merged, RefusedEndpoint, merge};
 pub use names::Names;
 pub use record::Record;
 pub use snapshot::{Endpoint, EndpointId, Service, Site, Snapshot};

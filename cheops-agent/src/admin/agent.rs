@@ -10,7 +10,7 @@ use super::Life;
 use crate::act::Shared;
 use crate::config::Config;
 use crate::kernel::session::Sessions;
-use crate::metadata::{Aliases, Guard, Names, Snapshot};
+use crate::metadata::{Aliases, Guard, Names, RefusedEndpoint, Snapshot, Store};
 use crate::observe::{Check, Observer};
 use crate::peer;
 
@@ -25,6 +25,8 @@ pub struct Agent {
     pub started: Instant,
     pub known: Mutex<Known>,
     pub life: Arc<Life>,
+    /// This agent's copy of what sites keep together.
+    pub metadata: Arc<Store>,
     /// Absent without `[peer]`.
     pub peers: Option<Peers>,
     /// Of `cheops exec`; absent when nothing is taken.
@@ -42,6 +44,8 @@ pub struct Agent {
 pub struct Known {
     pub names: Names,
     pub aliases: Aliases,
+    /// What other sites announced in vain.
+    pub refused: Vec<RefusedEndpoint>,
     /// What the kernel programs were told to take; nothing while they aren't attached.
     pub guarded: Vec<Guard>,
     /// When the snapshot was last made, changed or not.
@@ -84,7 +88,7 @@ impl Agent {
 
 impl Known {
     /// Nothing is guarded or probed yet.
-    pub fn new(names: Names, aliases: Aliases) -> Self {
-        Self { names, aliases, guarded: Vec::new(), refreshed: Instant::now(), probe: None }
+    pub fn new(names: Names, aliases: Aliases, refused: Vec<RefusedEndpoint>) -> Self {
+        Self { names, aliases, refused, guarded: Vec::new(), refreshed: Instant::now(), probe: None }
     }
 }

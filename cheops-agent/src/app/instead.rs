@@ -10,7 +10,7 @@ use crate::admin::explain::{self, Question};
 use crate::cli::agent::Arguments;
 use crate::config::{self, Config};
 use crate::kernel;
-use crate::metadata::{Aliases, Distances, Names, build, guards};
+use crate::metadata::{Aliases, Distances, Names, View, build, guards};
 use crate::observe::Grade;
 use crate::plan::World;
 use crate::profile::Profiles;
@@ -76,7 +76,7 @@ fn explain(arguments: &Arguments, words: &[String]) -> anyhow::Result<ExitCode> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (names, addresses) = runtime.block_on(async {
         let mut names = Names::default();
-        names.refresh(&config).await;
+        names.refresh(&config, &View::default()).await;
         anyhow::Ok((names, explain::resolve(&question.url).await?))
     })?;
     let snapshot = build(&config, &names);

@@ -9,8 +9,9 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::capture::Capture;
+use super::metadata;
 use crate::admin::{Agent, Phase};
-use crate::metadata::{Aliases, Guard, Snapshot, build, guards, names};
+use crate::metadata::{Aliases, Guard, Merged, Names, Snapshot, guards, merge, names};
 
 /// How soon an alias that didn't accept is dialled again; doubled up to [`names::EVERY`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -32,25 +33,44 @@ impl Knowledge {
     /// Resolves names again, makes the snapshot anew, dials aliases, and guards what came out.
     pub async fn renew(&self) {
         let _turn = self.turn.lock().await;
-        let config = self.agent.config();
+        let (config, view) = (self.agent.config(), self.agent.metadata.view());
         let mut names = self.agent.known().names.clone();
-        names.refresh(&config).await;
-        let snapshot = build(&config, &names);
+        names.refresh(&config, &view).await;
+        self.agent.known().refreshed = Instant::now();
+        self.hold(&merge(&config, &names, &view, &metadata::addresses()), names);
+        self.dial_aliases().await;
+        self.guard();
+    }
+
+    /// Makes the snapshot anew from what other sites told; names that are known are not asked for again.
+    async fn learn(&self) {
+        let _turn = self.turn.lock().await;
+        let (config, view) = (self.agent.config(), self.agent.metadata.view());
+        let mut names = self.agent.known().names.clone();
+        names.complete(&config, &view).await;
+        if self.hold(&merge(&config, &names, &view, &metadata::addresses()), names) {
+            self.dial_aliases().await;
+            self.guard();
+        }
+    }
+
+    /// From now on this is known. Whether it is something else than before.
+    fn hold(&self, merged: &Merged, names: Names) -> bool {
+        let Merged { snapshot, refused } = merged;
         {
             let mut known = self.agent.known();
             known.names = names;
-            known.refreshed = Instant::now();
+            for new in refused.iter().filter(|refused| !known.refused.contains(refused)) {
+                tracing::warn!(site = %new.site, what = new.what, why = %new.why, "what a site announces is refused");
+            }
+            known.refused.clone_from(refused);
         }
-        if *self.agent.snapshot() != snapshot {
-            tracing::info!(
-                sites = snapshot.sites.len(),
-                services = snapshot.services.len(),
-                "sites and services changed"
-            );
-            self.agent.shared.snapshot.store(Arc::new(snapshot));
+        if *self.agent.snapshot() == *snapshot {
+            return false;
         }
-        self.dial_aliases().await;
-        self.guard();
+        tracing::info!(sites = snapshot.sites.len(), services = snapshot.services.len(), "sites and services changed");
+        self.agent.shared.snapshot.store(Arc::new(snapshot.clone()));
+        true
     }
 
     /// Tells the kernel programs what to take, when that changed.
@@ -84,6 +104,18 @@ impl Knowledge {
         let mut known = self.agent.known();
         for (address, outcome) in outcomes {
             known.aliases.dialled(address, outcome);
+        }
+    }
+
+    /// Learns what other sites tell, for ever.
+    pub async fn follow(self: Arc<Self>) {
+        /// Changes that come close together are learned together.
+        const PAUSE: Duration = Duration::from_millis(100);
+        let mut changes = self.agent.metadata.changes();
+        changes.mark_changed();
+        while changes.changed().await.is_ok() {
+            self.learn().await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

@@ -46,5 +46,6 @@ async fn apply(started: &Started, level: &Level, level_is_fixed: bool) -> anyhow
     agent.shared.config.store(Arc::new(next));
     *agent.files.lock().unwrap_or_else(PoisonError::into_inner) = loaded.files;
     started.knowledge.renew().await;
+    started.publisher.publish();
     Ok(changes)
 }

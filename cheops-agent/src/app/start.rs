@@ -15,6 +15,7 @@ use super::capture::Capture;
 use super::doors::{Came, Doors};
 use super::handover::{self, Talk};
 use super::knowledge::{self, Knowledge};
+use super::metadata::{self, Publisher};
 use super::peers::{self, Ends};
 use super::store::{NAME_ADMIN, NAME_ADMIN_TCP, NAME_PEER, Store};
 use super::{background, metrics};
@@ -26,7 +27,7 @@ use crate::admin::{self, Agent, Life};
 use crate::config::{CgroupChoice, Config, InterceptMode, Loaded};
 use crate::kernel::session::Sessions;
 use crate::kernel::{self, Interceptor, Prepared, Sizes, cgroup};
-use crate::metadata::{Aliases, Names, Snapshot, build};
+use crate::metadata::{self as known, Aliases, Merged, Names, merge};
 use crate::observe::Observer;
 use crate::profile::Profiles;
 
@@ -35,6 +36,7 @@ pub struct Started {
     pub agent: Arc<Agent>,
     pub capture: Capture,
     pub knowledge: Arc<Knowledge>,
+    pub publisher: Arc<Publisher>,
     pub peers: Option<Ends>,
     pub data: Handle,
     pub doors: Doors,
@@ -84,8 +86,9 @@ pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<
 /// What the system gave: nothing of it serves yet, and nothing that runs was changed.
 struct Opened {
     profiles: Profiles,
+    metadata: Arc<known::Store>,
     names: Names,
-    snapshot: Snapshot,
+    merged: Merged,
     aliases: Aliases,
     listeners: Option<Listeners>,
     ends: Option<Ends>,
@@ -94,20 +97,21 @@ struct Opened {
 
 async fn open(config: &Config, data: &Handle, store: &mut Store) -> anyhow::Result<Opened> {
     let profiles = Profiles::for_config(config).context("profiles")?;
+    let metadata = metadata::open(config);
     let mut names = Names::default();
-    names.refresh(config).await;
-    let snapshot = build(config, &names);
+    names.refresh(config, &metadata.view()).await;
+    let merged = merge(config, &names, &metadata.view(), &metadata::addresses());
     let listeners = open_listeners(config, data, store).await?;
     let ends = open_peers(config, data, store).await?;
     let prepared = prepare(config, store)?;
     let before = prepared.as_ref().map(Prepared::guarded_before).unwrap_or_default();
-    let aliases = knowledge::aliases(&snapshot, before).await;
-    Ok(Opened { profiles, names, snapshot, aliases, listeners, ends, prepared })
+    let aliases = knowledge::aliases(&merged.snapshot, before).await;
+    Ok(Opened { profiles, metadata, names, merged, aliases, listeners, ends, prepared })
 }
 
 /// Fills the kernel's maps and takes up what an earlier agent left; nothing is attached yet.
 fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store) -> anyhow::Result<Started> {
-    let Opened { profiles, names, snapshot, aliases, listeners, ends, prepared } = opened;
+    let Opened { profiles, metadata, names, merged, aliases, listeners, ends, prepared } = opened;
     let config = &loaded.config;
     let capture = match (prepared, &listeners) {
         (Some(prepared), Some(listeners)) => {
@@ -116,18 +120,19 @@ fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store
         }
         _ => Capture::Off,
     };
-    let mut shared = Shared::new(config.clone(), snapshot, profiles, capture.origins(), Observer::new());
+    let mut shared = Shared::new(config.clone(), merged.snapshot, profiles, capture.origins(), Observer::new());
     shared.mark = capture.mark();
     if let Some(ends) = &ends {
         shared.peers = Some(ends.shown.client.clone());
         shared.liveness = ends.shown.liveness.clone();
     }
     shared.own.store(Arc::new(own_addresses(config, listeners.as_ref())?));
-    let known = Known::new(names, aliases);
-    let agent = Arc::new(agent(path, loaded, known, &capture, Arc::new(shared), ends.as_ref())?);
+    let known = Known::new(names, aliases, merged.refused);
+    let agent = Arc::new(agent(path, loaded, (metadata, known), &capture, Arc::new(shared), ends.as_ref())?);
     let server = ends.as_ref().map(|ends| ends.server.clone());
     Ok(Started {
         knowledge: Arc::new(Knowledge::new(agent.clone(), capture.clone())),
+        publisher: Arc::new(Publisher::new(agent.clone())),
         doors: Doors::new(listeners, server, agent.shared.clone(), data.clone()),
         agent,
         capture,
@@ -145,7 +150,7 @@ fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store
 fn agent(
     path: &Path,
     loaded: Loaded,
-    known: Known,
+    (metadata, known): (Arc<known::Store>, Known),
     capture: &Capture,
     shared: Arc<Shared>,
     ends: Option<&Ends>,
@@ -161,6 +166,7 @@ fn agent(
         files: Mutex::new(loaded.files),
         started: Instant::now(),
         known: Mutex::new(known),
+        metadata,
         peers: ends.map(|ends| ends.shown.clone()),
         kernel_facts: {
             let capture = capture.clone();
@@ -315,6 +321,9 @@ impl Started {
 
     fn run_background(&mut self) {
         self.background.spawn(self.knowledge.clone().keep());
+        self.background.spawn(self.knowledge.clone().follow());
+        self.background.spawn(metadata::backend(self.agent.metadata.clone(), self.agent.config()));
+        self.background.spawn(self.publisher.clone().keep());
         self.background.spawn(background::watchdog(self.agent.clone(), self.data.clone(), self.doors.watch()));
         if let Capture::Ebpf(interceptor) = &self.capture {
             self.background.spawn(background::probes(self.agent.clone(), interceptor.clone()));

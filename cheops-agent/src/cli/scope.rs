@@ -108,7 +108,13 @@ fn known(scope: &Scope, asked: &Asked, context: &Context) -> Result<Snapshot, St
 
 fn snapshot(sites: Vec<String>, services: Vec<(String, Option<String>)>) -> Snapshot {
     let site = |name: String| {
-        let site = Site { name: name.trim().into(), own: false, peers: Vec::new(), hosts: Vec::new() };
+        let site = Site {
+            name: name.trim().into(),
+            own: false,
+            peers: Vec::new(),
+            hosts: Vec::new(),
+            standing: Default::default(),
+        };
         (site.name.clone(), site)
     };
     let service = |(name, kind): (String, Option<String>)| {

@@ -230,6 +230,11 @@ pub struct EndpointUrl {
 }
 
 impl EndpointUrl {
+    /// As it could have been written.
+    pub fn url(&self) -> String {
+        format!("{}://{}{}", if self.https { "https" } else { "http" }, self.authority(), self.prefix)
+    }
+
     /// `host:port`, with brackets around an IPv6 address.
     pub fn authority(&self) -> String {
         if self.host.contains(':') {

@@ -5,13 +5,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::names::Names;
+use super::record::Standing;
 use super::snapshot::{Endpoint, Service, Site, Snapshot};
 use crate::config::{Config, EndpointUrl, ServiceSeed};
 
-/// The snapshot for `config`, with the addresses that `names` knows now.
+/// The snapshot of what `config` alone says, with the addresses that `names` knows now.
 pub fn build(config: &Config, names: &Names) -> Snapshot {
     let mut sites = BTreeMap::new();
-    let own = Site { name: config.site.clone(), own: true, peers: Vec::new(), hosts: vec![config.host.clone()] };
+    let own = Site {
+        name: config.site.clone(),
+        own: true,
+        peers: Vec::new(),
+        hosts: vec![config.host.clone()],
+        standing: Standing::default(),
+    };
     sites.insert(config.site.clone(), own);
     for seed in &config.sites {
         let site = sites.entry(seed.name.clone()).or_insert_with(|| Site {
@@ -19,6 +26,7 @@ pub fn build(config: &Config, names: &Names) -> Snapshot {
             own: false,
             peers: Vec::new(),
             hosts: Vec::new(),
+            standing: Standing::default(),
         });
         site.peers.clone_from(&seed.peers);
     }
@@ -41,7 +49,7 @@ fn service(seed: &ServiceSeed, names: &Names) -> Service {
     }
 }
 
-fn endpoint(url: &EndpointUrl, names: &Names) -> Endpoint {
+pub(super) fn endpoint(url: &EndpointUrl, names: &Names) -> Endpoint {
     let addresses = names.addresses(&url.host).into_iter().map(|ip| SocketAddr::new(ip, url.port)).collect();
     Endpoint { https: url.https, authority: url.authority(), addresses, prefix: url.prefix.clone() }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::snapshot::Snapshot;
+use crate::names::NameFault;
 
 /// Why a learned endpoint is refused; shown by `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +18,12 @@ pub enum Refusal {
     ThisHost,
     #[error("it is an endpoint of this site")]
     OwnEndpoint,
+    #[error("this host's file says that it is another site's endpoint")]
+    AnotherSite,
+    #[error("it is no URL of an endpoint")]
+    NoUrl,
+    #[error(transparent)]
+    Name(#[from] NameFault),
 }
 
 /// Whether this agent may believe that another site has an endpoint at `address`. `host` are the addresses of this host.
@@ -24,6 +31,21 @@ pub enum Refusal {
 /// # Errors
 /// The first rule that the address breaks.
 pub fn admit(address: SocketAddr, snapshot: &Snapshot, host: &[IpAddr]) -> Result<(), Refusal> {
+    admit_within(address)?;
+    let ip = address.ip().to_canonical();
+    let canonical = SocketAddr::new(ip, address.port());
+    let own = snapshot.sites.values().filter(|site| site.own).map(|site| &site.name);
+    if snapshot.at(canonical).any(|addressed| own.clone().any(|site| site == addressed.site)) {
+        return Err(Refusal::OwnEndpoint);
+    }
+    if host.contains(&ip) { Err(Refusal::ThisHost) } else { Ok(()) }
+}
+
+/// Whether this agent may believe that another host of its own site has an endpoint at `address`.
+///
+/// # Errors
+/// When the address means another host everywhere.
+pub fn admit_within(address: SocketAddr) -> Result<(), Refusal> {
     let ip = address.ip().to_canonical();
     if ip.is_loopback() {
         return Err(Refusal::Loopback);
@@ -38,12 +60,7 @@ pub fn admit(address: SocketAddr, snapshot: &Snapshot, host: &[IpAddr]) -> Resul
     if link_local {
         return Err(Refusal::LinkLocal);
     }
-    let canonical = SocketAddr::new(ip, address.port());
-    let own = snapshot.sites.values().filter(|site| site.own).map(|site| &site.name);
-    if snapshot.at(canonical).any(|addressed| own.clone().any(|site| site == addressed.site)) {
-        return Err(Refusal::OwnEndpoint);
-    }
-    if host.contains(&ip) { Err(Refusal::ThisHost) } else { Ok(()) }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::merge::names_in;
+use super::store::View;
 use crate::address::canonical_ip;
 use crate::config::Config;
 
@@ -32,10 +34,21 @@ pub struct Name {
 }
 
 impl Names {
-    /// Asks for every name of the configuration, all at once, and forgets names that it no longer has.
-    pub async fn refresh(&mut self, config: &Config) {
-        let wanted = wanted(config);
+    /// Asks for every name of the configuration and of endpoints that other sites announced, all at once, and forgets
+    /// names that neither has any more.
+    pub async fn refresh(&mut self, config: &Config, view: &View) {
+        let wanted = wanted(config, view);
         self.known.retain(|name, _| wanted.contains(name));
+        self.ask(wanted).await;
+    }
+
+    /// Asks for those names alone that were never asked for.
+    pub async fn complete(&mut self, config: &Config, view: &View) {
+        let new = wanted(config, view).into_iter().filter(|name| !self.known.contains_key(name)).collect();
+        self.ask(new).await;
+    }
+
+    async fn ask(&mut self, wanted: BTreeSet<String>) {
         let answers = futures_util::future::join_all(wanted.into_iter().map(|name| async {
             let answer = resolve(&name).await;
             (name, answer)
@@ -73,9 +86,10 @@ impl Names {
 }
 
 /// Hosts of endpoints that are names.
-fn wanted(config: &Config) -> BTreeSet<String> {
+fn wanted(config: &Config, view: &View) -> BTreeSet<String> {
     let urls = config.services.iter().flat_map(|service| service.endpoints.values().flatten());
-    urls.map(|url| url.host.clone()).filter(|host| host.parse::<IpAddr>().is_err()).collect()
+    let hosts = urls.map(|url| url.host.clone()).filter(|host| host.parse::<IpAddr>().is_err());
+    hosts.chain(names_in(config, view)).collect()
 }
 
 async fn resolve(name: &str) -> Result<Vec<IpAddr>, String> {
@@ -97,14 +111,14 @@ mod tests {
             .expect("valid")
             .config;
         let mut names = Names::default();
-        names.refresh(&config).await;
+        names.refresh(&config, &View::default()).await;
         let first = names.addresses("localhost");
         assert!(first.iter().any(IpAddr::is_loopback), "{first:?}");
         names.learn("localhost".into(), Err("gone".into()));
         assert_eq!(names.addresses("localhost"), first);
         assert_eq!(names.iter().next().and_then(|(_, name)| name.trouble.clone()).as_deref(), Some("gone"));
         assert!(names.addresses("unknown.invalid").is_empty());
-        names.refresh(&from_text("site = \"B\"").expect("valid").config).await;
+        names.refresh(&from_text("site = \"B\"").expect("valid").config, &View::default()).await;
         assert_eq!(names.iter().count(), 0);
     }
 

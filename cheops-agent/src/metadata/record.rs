@@ -110,8 +110,11 @@ pub struct ServiceRecord {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     pub profile: String,
-    /// URLs, as they were written.
+    /// URLs, as they were written: those of all hosts.
     pub endpoints: Vec<String>,
+    /// Which host's file has which of them. Each host of the site adds its own and leaves the others' alone.
+    #[serde(default)]
+    pub hosts: BTreeMap<HostName, Vec<String>>,
     /// `pass` or `refuse`.
     pub when_agent_down: String,
     /// `client` or `own`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::record::Standing;
 use crate::config::{HostHeader, WhenAgentDown};
 use crate::names::{HostName, ServiceName, SiteName};
 
@@ -24,6 +25,8 @@ pub struct Site {
     pub peers: Vec<String>,
     /// Its hosts as far as they are known.
     pub hosts: Vec<HostName>,
+    /// Whether it may be chosen, as it says itself.
+    pub standing: Standing,
 }
 
 /// A named API and where it is, per site.

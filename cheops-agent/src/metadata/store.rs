@@ -3,6 +3,8 @@
 //! Readers take a [`View`] and never wait. A write is shown at once and waits here until the backend has it. The backend
 //! tells what it lists and what changes, and when it last gave a sign of life.
 
+mod view;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -11,47 +13,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::key::Key;
-use super::record::{Record, RecordError};
+use super::record::Record;
 use super::seal::{Seal, SealError};
 use super::truth::{Outcome, Transaction, Truth, TruthError, Write};
-
-/// What is known, at one moment.
-#[derive(Clone, Default)]
-pub struct View {
-    records: BTreeMap<Key, Kept>,
-    /// Records that are there and aren't believed or understood, by their whole key.
-    pub refused: BTreeMap<String, Refusal>,
-    /// Whether the whole list was ever seen, also before a restart. If not, what is absent here is not known.
-    pub complete: bool,
-    /// The cluster that it was seen in and the revision up to which it is; `None` for this site's own store.
-    pub seen: Option<Seen>,
-}
-
-/// A place in the history of a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
-    pub cluster: u64,
-    pub revision: i64,
-}
-
-/// A record that is known.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
-    pub record: Record,
-    /// When it was last written; absent while the write still waits.
-    pub revision: Option<i64>,
-}
-
-/// Why a record is left out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    #[error("its key is none of ours")]
-    Key,
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
+pub use view::{Kept, Refusal, Seen, View};
 
 /// Everything below the federation's prefix, as a backend lists it.
 #[derive(Clone, Debug, Default)]
@@ -91,17 +56,28 @@ pub struct Store {
     changed: watch::Sender<u64>,
     wanted: Notify,
     truth: Option<Box<dyn Truth>>,
+    /// Whether there is no backend: what is written is kept.
+    alone: bool,
 }
 
 #[derive(Default)]
 struct Inner {
+    /// What is kept, as it is kept, by its whole key.
+    raw: BTreeMap<String, Raw>,
     pending: Vec<Pending>,
     next: u64,
     heard: Option<Instant>,
 }
 
+/// A record as the backend has it.
+#[derive(Clone, Debug)]
+struct Raw {
+    value: String,
+    revision: i64,
+}
+
 impl Store {
-    /// A copy that nothing is known in.
+    /// A copy that nothing is known in, of what a backend keeps.
     pub fn new(federation: &str, seal: Box<dyn Seal>, truth: Option<Box<dyn Truth>>) -> Self {
         Self {
             federation: federation.to_owned(),
@@ -111,7 +87,23 @@ impl Store {
             changed: watch::Sender::new(0),
             wanted: Notify::new(),
             truth,
+            alone: false,
         }
+    }
+
+    /// This site's own store: no backend is needed, and nothing is missing in it.
+    pub fn embedded(federation: &str) -> Self {
+        let view = View { complete: true, ..View::default() };
+        Self {
+            alone: true,
+            view: ArcSwap::from_pointee(view),
+            ..Self::new(federation, Box::new(super::seal::Unsealed), None)
+        }
+    }
+
+    /// Whether no backend is needed.
+    pub fn is_embedded(&self) -> bool {
+        self.alone
     }
 
     /// What is known now.
@@ -132,17 +124,33 @@ impl Store {
         let mut inner = self.inner();
         let id = inner.next;
         inner.next += 1;
-        inner.pending.retain(|pending| pending.write.key() != write.key());
-        inner.pending.push(Pending { id, write: write.clone() });
         let mut view = (*self.view()).clone();
-        match write {
-            Write::Put(key, record) => drop(view.records.insert(key, Kept { record, revision: None })),
-            Write::Remove(key) => drop(view.records.remove(&key)),
+        if self.alone {
+            self.keep(&mut inner, &mut view, write);
+        } else {
+            inner.pending.retain(|pending| pending.write.key() != write.key());
+            inner.pending.push(Pending { id, write });
+            overlay(&mut view, &inner.pending);
         }
         self.show(view);
         drop(inner);
         self.wanted.notify_one();
         Ok(())
+    }
+
+    /// Without a backend, what is written is kept.
+    fn keep(&self, inner: &mut Inner, view: &mut View, write: Write) {
+        let revision = i64::try_from(inner.next).unwrap_or(i64::MAX);
+        match write {
+            Write::Put(key, record) => {
+                inner.raw.insert(key.full(&self.federation), Raw { value: record.encode(), revision });
+                view.records.insert(key, Kept { record, revision: Some(revision) });
+            }
+            Write::Remove(key) => {
+                inner.raw.remove(&key.full(&self.federation));
+                view.records.remove(&key);
+            }
+        }
     }
 
     /// Decides what needs one truth among sites.
@@ -151,7 +159,7 @@ impl Store {
     /// Where there is none, or it can't be asked.
     pub async fn transact(&self, transaction: Transaction) -> Result<Outcome, TruthError> {
         match &self.truth {
-            Some(truth) => truth.transact(transaction).await,
+            Some(truth) => truth.transact(self, transaction).await,
             None => Err(TruthError::Embedded),
         }
     }
@@ -161,9 +169,22 @@ impl Store {
         self.inner().heard
     }
 
-    /// From now on signs and checks with this; what is known is checked again with the next list.
+    /// From now on signs and checks with this; what is known is checked again.
     pub fn replace_seal(&self, seal: Box<dyn Seal>) {
         self.seal.store(Arc::new(seal));
+        self.recheck();
+    }
+
+    /// Checks all that is known again: who is believed may have changed.
+    pub fn recheck(&self) {
+        let inner = self.inner();
+        let before = self.view();
+        let mut view = View { complete: before.complete, seen: before.seen, ..View::default() };
+        for (full, raw) in &inner.raw {
+            self.take(&mut view, full, &raw.value, raw.revision);
+        }
+        overlay(&mut view, &inner.pending);
+        self.show(view);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -213,10 +234,12 @@ impl Store {
 
     /// Everything that is kept, instead of what was known. Writes that wait stay on top.
     pub fn listed(&self, listed: Listed) {
-        let inner = self.inner();
+        let mut inner = self.inner();
+        inner.raw.clear();
         let mut view = View { complete: true, seen: listed.seen, ..View::default() };
         for (full, value, revision) in listed.values {
             self.take(&mut view, &full, &value, revision);
+            inner.raw.insert(full, Raw { value, revision });
         }
         overlay(&mut view, &inner.pending);
         self.show(view);
@@ -224,12 +247,16 @@ impl Store {
 
     /// What changed since.
     pub fn changed(&self, changes: Vec<Change>, seen: Seen) {
-        let inner = self.inner();
+        let mut inner = self.inner();
         let mut view = (*self.view()).clone();
         for change in changes {
             match change {
-                Change::Put { full, value, revision } => self.take(&mut view, &full, &value, revision),
+                Change::Put { full, value, revision } => {
+                    self.take(&mut view, &full, &value, revision);
+                    inner.raw.insert(full, Raw { value, revision });
+                }
                 Change::Removed { full } => {
+                    inner.raw.remove(&full);
                     view.refused.remove(&full);
                     if let Some(key) = self.key(&full) {
                         view.records.remove(&key);
@@ -276,17 +303,5 @@ fn overlay(view: &mut View, pending: &[Pending]) {
             }
             Write::Remove(key) => drop(view.records.remove(key)),
         }
-    }
-}
-
-impl View {
-    /// The record at `key`.
-    pub fn get(&self, key: &Key) -> Option<&Kept> {
-        self.records.get(key)
-    }
-
-    /// Every record, in the order of keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Record)> {
-        self.records.iter().map(|(key, kept)| (key, &kept.record))
     }
 }

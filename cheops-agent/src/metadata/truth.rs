@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::key::Key;
 use super::record::Record;
+use super::store::Store;
 
 /// A change of one record.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +67,8 @@ pub enum TruthError {
 
 /// Whoever can decide.
 pub trait Truth: Send + Sync {
-    /// Does the transaction, or tells that it wasn't done. Waits for the cluster, so no request may wait for it.
-    fn transact(&self, transaction: Transaction) -> BoxFuture<'_, Result<Outcome, TruthError>>;
+    /// Does the transaction, with records as `store` seals them, or tells that it wasn't done. Waits for the cluster, so
+    /// no request may wait for it.
+    fn transact<'a>(&'a self, store: &'a Store, transaction: Transaction)
+    -> BoxFuture<'a, Result<Outcome, TruthError>>;
 }

@@ -152,7 +152,7 @@ async fn pair(serve: impl Fn(Call) -> Serving + Send + Sync + 'static) -> (Runni
 }
 
 fn site(name: &str, peers: &[String]) -> Site {
-    Site { name: name.into(), own: false, peers: peers.to_vec(), hosts: Vec::new() }
+    Site { name: name.into(), own: false, peers: peers.to_vec(), hosts: Vec::new(), standing: Default::default() }
 }
 
 fn envelope() -> Envelope {

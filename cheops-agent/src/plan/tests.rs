@@ -65,6 +65,7 @@ impl Fixture {
             own: name == "Berlin",
             peers: vec!["10.1.0.1:7117".into()],
             hosts: Vec::new(),
+            standing: crate::metadata::record::Standing::Active,
         };
         let services = vec![
             service("Nova", "compute", "Berlin=http://10.0.0.1:80 Paris=http://10.0.1.1:80 Nantes=http://10.0.2.1:80"),

@@ -129,7 +129,13 @@ fn snapshot(own: usize, addresses: &[SocketAddr], peers: &[SocketAddr], options:
     let mut endpoints = std::collections::BTreeMap::new();
     for (number, name) in NAMES.into_iter().enumerate() {
         let (address, peer) = (addresses[number], peers[number]);
-        let site = Site { name: name.into(), own: number == own, peers: vec![peer.to_string()], hosts: Vec::new() };
+        let site = Site {
+            name: name.into(),
+            own: number == own,
+            peers: vec![peer.to_string()],
+            hosts: Vec::new(),
+            standing: Default::default(),
+        };
         snapshot.sites.insert(name.into(), site);
         let prefix = options.prefixes[number].to_owned();
         let endpoint = Endpoint { https: false, authority: address.to_string(), addresses: vec![address], prefix };

@@ -1,0 +1,120 @@
+//! The agent's copy of what sites keep together: opened at the start, followed by a backend, and told what this agent has.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::admin::Agent;
+use crate::config::{Config, MetadataConfig};
+use crate::metadata::publish::{self, Facts};
+use crate::metadata::record::{self, HostRecord, Millis};
+use crate::metadata::truth::Write;
+use crate::metadata::{Key, Store};
+
+/// How soon a record is written again that came to nothing, and how often is looked whether there is one.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Changes that come close together are answered together.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The copy, with what an earlier agent knew.
+pub fn open(config: &Config) -> Arc<Store> {
+    match config.metadata {
+        MetadataConfig::Embedded => Arc::new(Store::embedded(&config.federation)),
+    }
+}
+
+/// Follows the backend for ever.
+pub async fn backend(store: Arc<Store>, config: Arc<Config>) {
+    match config.metadata {
+        MetadataConfig::Embedded => {
+            // What is written is kept.
+            drop(store);
+            std::future::pending().await
+        }
+    }
+}
+
+/// The addresses of this host: none of them is another site's.
+pub fn addresses() -> Vec<IpAddr> {
+    match nix::ifaddrs::getifaddrs() {
+        Ok(all) => all.filter_map(|one| ip(one.address?)).collect(),
+        Err(error) => {
+            tracing::error!(%error, "can't ask for the addresses of this host");
+            Vec::new()
+        }
+    }
+}
+
+fn ip(address: nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+}
+
+/// Tells what this agent is and has.
+pub struct Publisher {
+    agent: Arc<Agent>,
+    started: Millis,
+    /// What was written last, and when.
+    written: Mutex<BTreeMap<Key, (Write, Instant)>>,
+}
+
+impl Publisher {
+    pub fn new(agent: Arc<Agent>) -> Self {
+        Self { agent, started: record::now(), written: Mutex::default() }
+    }
+
+    /// Writes what is missing or different, whether the backend can be reached or not.
+    pub fn publish(&self) {
+        let config = self.agent.config();
+        let store = &self.agent.metadata;
+        let due = publish::due(&config, &self.facts(&config), &store.view());
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.retain(|_, (_, at)| at.elapsed() < AGAIN);
+        for write in due {
+            // One that is refused would else be written as fast as it is.
+            if written.get(write.key()).is_some_and(|(last, _)| *last == write) {
+                continue;
+            }
+            written.insert(write.key().clone(), (write.clone(), Instant::now()));
+            if let Err(error) = store.write(write) {
+                tracing::error!(%error, "what this agent has is not told");
+            }
+        }
+    }
+
+    /// Publishes for ever.
+    pub async fn keep(self: Arc<Self>) {
+        let mut changes = self.agent.metadata.changes();
+        loop {
+            self.publish();
+            tokio::time::sleep(PAUSE).await;
+            // Late or soon: either way it is looked again.
+            drop(tokio::time::timeout(AGAIN, changes.changed()).await);
+        }
+    }
+
+    fn facts(&self, config: &Config) -> Facts {
+        let host = HostRecord {
+            peers: config.peer.as_ref().map(|peer| reached(peer.listen)).unwrap_or_default(),
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            certificate: None,
+            signs: false,
+            trusts: Vec::new(),
+        };
+        Facts { host, started: self.started, now: record::now() }
+    }
+}
+
+/// Where others reach an agent that listens at `listen`.
+fn reached(listen: SocketAddr) -> Vec<String> {
+    if !listen.ip().is_unspecified() {
+        return vec![listen.to_string()];
+    }
+    let all = addresses().into_iter().filter(|ip| ip.is_ipv4() == listen.is_ipv4());
+    let others = all.map(|ip| SocketAddr::new(ip, listen.port()));
+    let mut others: Vec<SocketAddr> =
+        others.filter(|address| crate::metadata::learned::admit_within(*address).is_ok()).collect();
+    others.sort_unstable();
+    others.iter().map(SocketAddr::to_string).collect()
+}

@@ -1,0 +1,138 @@
+//! What this agent tells others of itself and its site: the records that it should have, and what is to be written so that
+//! it has them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::key::Key;
+use super::learned;
+use super::record::{HostRecord, Liveness, Millis, Record, ServiceRecord, SiteRecord, Standing};
+use super::store::View;
+use super::truth::Write;
+use crate::config::{Config, EndpointUrl, HostHeader, ServiceSeed, WhenAgentDown};
+use crate::names::{HostName, ServiceName};
+
+/// What is to be told besides the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// This agent's own record.
+    pub host: HostRecord,
+    /// When it started.
+    pub started: Millis,
+    pub now: Millis,
+}
+
+/// The writes after which `view` has what this agent should have. None if it has.
+pub fn due(config: &Config, facts: &Facts, view: &View) -> Vec<Write> {
+    let mut wanted = Vec::new();
+    let (site, host) = (&config.site, &config.host);
+    wanted.push((Key::Host(site.clone(), host.clone()), Some(Record::Host(facts.host.clone()))));
+    let liveness = Record::Liveness(Liveness { started: facts.started });
+    wanted.push((Key::Liveness(site.clone(), host.clone()), Some(liveness)));
+    wanted.extend(services(config, view).into_iter().map(|(key, record)| (key, record.map(Record::Service))));
+    // Absent is not empty: a site that stands otherwise may just not be known.
+    let standing = Key::Site(site.clone());
+    if view.complete && view.get(&standing).is_none() {
+        let record = SiteRecord { standing: Standing::Active, since: facts.now };
+        wanted.push((standing, Some(Record::Site(record))));
+    }
+    wanted.retain(|(key, record)| view.get(key).map(|kept| &kept.record) != record.as_ref());
+    let write = |(key, record)| match record {
+        Some(record) => Write::Put(key, record),
+        None => Write::Remove(key),
+    };
+    wanted.into_iter().map(write).collect()
+}
+
+/// What each record of the site's services should be, of those that this host has to do with; `None` where nothing is left.
+fn services(config: &Config, view: &View) -> Vec<(Key, Option<ServiceRecord>)> {
+    let mut all = Vec::new();
+    let others = other_hosts(config, view);
+    let mut own: BTreeMap<ServiceName, ServiceRecord> =
+        config.services.iter().filter_map(|seed| Some((seed.name.clone(), service(config, seed)?))).collect();
+    for (key, record) in view.iter() {
+        let (Key::Service(site, name), Record::Service(known)) = (key, record) else { continue };
+        if *site == config.site {
+            let wanted = together(config, own.remove(name), known, others.as_ref());
+            all.push((key.clone(), wanted));
+        }
+    }
+    all.extend(own.into_iter().map(|(name, record)| (Key::Service(config.site.clone(), name), Some(record))));
+    all
+}
+
+/// The site's other hosts; `None` while they may just not be known.
+fn other_hosts(config: &Config, view: &View) -> Option<BTreeSet<HostName>> {
+    let host = |(key, _)| match key {
+        &Key::Host(ref site, ref host) if *site == config.site && *host != config.host => Some(host.clone()),
+        _ => None,
+    };
+    view.complete.then(|| view.iter().filter_map(host).collect())
+}
+
+/// The record with this host's part as its file has it, and the parts of the site's other hosts as they are. The first of
+/// the hosts says what the service is.
+fn together(
+    config: &Config,
+    own: Option<ServiceRecord>,
+    known: &ServiceRecord,
+    others: Option<&BTreeSet<HostName>>,
+) -> Option<ServiceRecord> {
+    let lives = |host: &HostName| *host != config.host && others.is_none_or(|others| others.contains(host));
+    let mut hosts: BTreeMap<HostName, Vec<String>> =
+        known.hosts.iter().filter(|(host, _)| lives(host)).map(|(host, urls)| (host.clone(), urls.clone())).collect();
+    if hosts.is_empty() && own.is_none() {
+        return None;
+    }
+    let first = hosts.keys().next().is_none_or(|first| config.host < *first);
+    let own_urls = own.as_ref().map(|own| own.hosts.clone()).unwrap_or_default();
+    let mut record = own.filter(|_| first).unwrap_or_else(|| known.clone());
+    hosts.extend(own_urls);
+    record.endpoints = endpoints(&hosts);
+    record.hosts = hosts;
+    Some(record)
+}
+
+/// The endpoints of all hosts, each once.
+fn endpoints(hosts: &BTreeMap<HostName, Vec<String>>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    hosts.values().flatten().filter(|url| seen.insert(*url)).cloned().collect()
+}
+
+/// A service as this host's file has it at the own site; nothing if no other host could reach it.
+fn service(config: &Config, seed: &ServiceSeed) -> Option<ServiceRecord> {
+    let written = seed.endpoints.get(&config.site)?;
+    let urls: Vec<String> = written.iter().filter(|url| reachable(url)).map(EndpointUrl::url).collect();
+    if urls.is_empty() {
+        return None;
+    }
+    Some(ServiceRecord {
+        kind: seed.kind.clone(),
+        profile: seed.profile.clone(),
+        endpoints: urls.clone(),
+        hosts: [(config.host.clone(), urls)].into(),
+        when_agent_down: match seed.when_agent_down {
+            WhenAgentDown::Pass => "pass",
+            WhenAgentDown::Refuse => "refuse",
+        }
+        .to_owned(),
+        host: match seed.host {
+            HostHeader::Client => "client",
+            HostHeader::Own => "own",
+        }
+        .to_owned(),
+        export: seed.export,
+        parameter: seed.parameter,
+    })
+}
+
+/// Whether the address means the same host elsewhere.
+fn reachable(url: &EndpointUrl) -> bool {
+    match url.host.parse::<IpAddr>() {
+        Ok(ip) => learned::admit_within((ip, url.port).into()).is_ok(),
+        Err(_) => url.host != "localhost",
+    }
+}
+
+#[cfg(test)]
+mod tests;

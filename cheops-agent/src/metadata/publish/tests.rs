@@ -1,0 +1,100 @@
+use super::*;
+use crate::config::from_text;
+use crate::metadata::Store;
+use crate::metadata::seal::Unsealed;
+use crate::metadata::store::{Listed, Seen};
+
+const FILE: &str = "site = \"B\"\nhost = \"b1\"\n[[services]]\nname = \"S\"\n\
+    endpoints = { B = [\"http://10.0.0.1:80/s\", \"http://127.0.0.1:80/s\"] }\n\
+    [[services]]\nname = \"L\"\nendpoints = { B = \"http://localhost:81\" }";
+
+fn config(text: &str) -> Config {
+    from_text(text).unwrap_or_else(|error| panic!("{error}")).config
+}
+
+fn facts() -> Facts {
+    let host = HostRecord {
+        peers: vec!["10.0.0.1:7117".into()],
+        agent: "0".into(),
+        certificate: None,
+        signs: false,
+        trusts: Vec::new(),
+    };
+    Facts { host, started: 1, now: 2 }
+}
+
+/// A store that a backend has listed once, with nothing in it.
+fn listed() -> Store {
+    let store = Store::new("f", Box::new(Unsealed), None);
+    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values: Vec::new() });
+    store
+}
+
+fn publish(config: &Config, store: &Store) -> usize {
+    let due = due(config, &facts(), &store.view());
+    let count = due.len();
+    due.into_iter().for_each(|write| store.write(write).expect("kept"));
+    count
+}
+
+fn service(store: &Store, name: &str) -> Option<ServiceRecord> {
+    match store.view().get(&Key::Service("B".into(), name.into())).map(|kept| kept.record.clone()) {
+        Some(Record::Service(record)) => Some(record),
+        _ => None,
+    }
+}
+
+#[test]
+fn what_is_missing_is_told_once_and_no_loopback() {
+    let (config, store) = (config(FILE), listed());
+    assert_eq!(publish(&config, &store), 4, "host, liveness, one service, site");
+    assert_eq!(publish(&config, &store), 0);
+    assert_eq!(service(&store, "S").map(|record| record.endpoints), Some(vec!["http://10.0.0.1:80/s".into()]));
+    assert_eq!(service(&store, "L"), None);
+}
+
+#[test]
+fn how_the_site_stands_is_not_told_while_it_may_just_not_be_known() {
+    let (config, store) = (config(FILE), Store::new("f", Box::new(Unsealed), None));
+    assert_eq!(publish(&config, &store), 3);
+    assert!(store.view().get(&Key::Site("B".into())).is_none());
+    let drained = Record::Site(SiteRecord { standing: Standing::Drained, since: 1 });
+    let value = (Key::Site("B".into()).full("f"), drained.encode(), 1);
+    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values: vec![value] });
+    publish(&config, &store);
+    assert_eq!(store.view().get(&Key::Site("B".into())).map(|kept| &kept.record), Some(&drained));
+}
+
+#[test]
+fn hosts_of_a_site_leave_each_others_part_alone() {
+    let store = listed();
+    let other = FILE.replace("b1", "b2").replace("10.0.0.1:80", "10.0.0.9:80");
+    let (one, two) = (config(FILE), config(&other));
+    publish(&one, &store);
+    publish(&two, &store);
+    let both = service(&store, "S").expect("there");
+    assert_eq!(both.endpoints, ["http://10.0.0.1:80/s", "http://10.0.0.9:80/s"]);
+    assert_eq!((publish(&one, &store), publish(&two, &store)), (0, 0), "nobody contradicts");
+
+    let mut lost = both.clone();
+    lost.hosts.remove("b1");
+    lost.endpoints.remove(0);
+    store.write(Write::Put(Key::Service("B".into(), "S".into()), Record::Service(lost))).expect("kept");
+    assert_eq!((publish(&two, &store), publish(&one, &store)), (0, 1), "a part that was lost is put back");
+    assert_eq!(service(&store, "S"), Some(both));
+
+    publish(&config("site = \"B\"\nhost = \"b1\""), &store);
+    assert_eq!(service(&store, "S").map(|record| record.endpoints), Some(vec!["http://10.0.0.9:80/s".into()]));
+    publish(&config("site = \"B\"\nhost = \"b2\""), &store);
+    assert_eq!(service(&store, "S"), None);
+}
+
+#[test]
+fn the_part_of_a_host_that_was_removed_goes() {
+    let store = listed();
+    publish(&config(FILE), &store);
+    publish(&config(&FILE.replace("b1", "b2").replace("10.0.0.1:80", "10.0.0.9:80")), &store);
+    store.write(Write::Remove(Key::Host("B".into(), "b2".into()))).expect("kept");
+    assert_eq!(publish(&config(FILE), &store), 1);
+    assert_eq!(service(&store, "S").map(|record| record.endpoints), Some(vec!["http://10.0.0.1:80/s".into()]));
+}
