@@ -128,7 +128,7 @@ impl Door {
         let config = cheops_agent::config::load::from_text(text)?.config;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mut names = Names::default();
-        runtime.block_on(names.refresh(&config));
+        runtime.block_on(names.refresh(&config, &Default::default()));
         let (snapshot, origins) = (build(&config, &names), Arc::new(To(service)));
         let shared = Arc::new(Shared::new(config, snapshot, Profiles::built_in()?, origins, Observer::new()));
         let listeners = runtime.block_on(async { Listeners::open() })?;
