@@ -74,7 +74,7 @@ fn faults_are_located_and_say_what_to_do() {
 fn known(sites: &[&str], services: &[&str]) -> Snapshot {
     let site = |name: &&str| {
         let name = (*name).into();
-        let site = Site { name, own: false, peers: Vec::new(), hosts: Vec::new() };
+        let site = Site { name, own: false, peers: Vec::new(), hosts: Vec::new(), standing: Default::default() };
         (site.name.clone(), site)
     };
     let service = |text: &&str| {
