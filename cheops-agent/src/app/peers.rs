@@ -11,7 +11,8 @@ use crate::admin;
 use crate::config::{Config, PeerConfig};
 use crate::peer::client::ClientLimits;
 use crate::peer::server::ServerLimits;
-use crate::peer::{Client, Counters, Liveness, PeerIdentity, Security, Server};
+use crate::peer::trust::identity;
+use crate::peer::{Client, Counters, Liveness, Security, Server};
 
 /// Both ends; the server listens already.
 pub struct Ends {
@@ -62,10 +63,6 @@ pub fn usable(left: OwnedFd, address: SocketAddr) -> Option<TcpListener> {
         return None;
     }
     TcpListener::from_std(socket.into()).ok()
-}
-
-fn identity(config: &Config) -> PeerIdentity {
-    PeerIdentity { federation: config.federation.clone(), site: config.site.clone(), host: config.host.clone() }
 }
 
 impl Ends {

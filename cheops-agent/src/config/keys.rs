@@ -73,9 +73,9 @@ keys! {
     "scope.parameter" Text, Default(r#""scope""#), "The query parameter that carries a request's scope.";
 
     "peer.listen" Address, Required, "Where other sites' agents reach this one.";
-    "peer.ca" Path, Means("must be set unless insecure"), "The federation's certificate authority, PEM.";
-    "peer.cert" Path, Means("must be set unless insecure"), "This host's certificate, PEM.";
-    "peer.key" Path, Means("must be set unless insecure"), "The certificate's private key, PEM; may come from systemd's LoadCredential.";
+    "peer.ca" Path, Means("that of cheops site init or join"), "The federation's certificate authority, PEM.";
+    "peer.cert" Path, Means("that of cheops site init or join"), "This host's certificate, PEM.";
+    "peer.key" Path, Means("that of cheops site init or join"), "The certificate's private key, PEM; may come from systemd's LoadCredential.";
     "peer.insecure" Flag, Default("false"), "Plain text between agents; only between loopback addresses.";
 
     "metadata.backend" OneOf(&["embedded", "etcd"]), Default(r#""embedded""#), "Where sites and services are known from: embedded is this file.";

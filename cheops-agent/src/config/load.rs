@@ -15,6 +15,9 @@ use crate::names::HostName;
 /// Where the agent looks when it isn't told.
 pub const DEFAULT_PATH: &str = "/etc/cheops/agent.toml";
 
+/// Below the state directory: the certificates of a host that has joined a federation by command.
+const JOINED: &str = "tls";
+
 /// A configuration that can be used.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -107,7 +110,7 @@ fn build(raw: Raw) -> Option<Config> {
         None => nix::unistd::gethostname().ok()?.to_string_lossy().into_owned(),
     };
     let peer = match raw.peer {
-        Some(peer) => Some(build_peer(peer)?),
+        Some(peer) => Some(build_peer(peer, Path::new(&raw.state_dir))?),
         None => None,
     };
     let cgroup =
@@ -147,9 +150,11 @@ fn build(raw: Raw) -> Option<Config> {
     })
 }
 
-fn build_peer(peer: RawPeer) -> Option<PeerConfig> {
+fn build_peer(peer: RawPeer, state_dir: &Path) -> Option<PeerConfig> {
     let security = if peer.insecure.value {
         PeerSecurity::Insecure
+    } else if peer.ca.is_none() && peer.cert.is_none() && peer.key.is_none() {
+        PeerSecurity::Joined { directory: state_dir.join(JOINED) }
     } else {
         let [ca, cert, key] = [peer.ca?, peer.cert?, peer.key?].map(|file| PathBuf::from(file.value));
         PeerSecurity::Tls { ca, cert, key }

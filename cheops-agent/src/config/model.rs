@@ -95,6 +95,10 @@ pub enum PeerSecurity {
         cert: PathBuf,
         key: PathBuf,
     },
+    /// Mutual TLS with what `cheops site init` or `site join` wrote here; until then no agent is talked to.
+    Joined {
+        directory: PathBuf,
+    },
     /// Plain text; only between loopback addresses.
     Insecure,
 }

@@ -32,6 +32,8 @@ counts! {
     HandshakeFailed "handshake-failed";
     /// A good certificate of another federation, or without a name of ours.
     WrongIdentity "wrong-identity";
+    /// Connections that came while this host had joined no federation.
+    NotJoined "not-joined";
     /// More connections than the limit.
     TooManyConnections "too-many-connections";
     /// More exchanges than the limit.

@@ -6,6 +6,7 @@
 
 pub mod files;
 pub mod issue;
+mod joined;
 mod load;
 mod revoked;
 mod seal;
@@ -21,6 +22,8 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 
 pub use issue::{Authority, Issued, Validity, Wanted};
+pub use joined::{Content, Joined};
+pub use load::identity;
 pub use revoked::Revocations;
 pub use seal::{Signed, Written};
 pub use shown::{Shown, fingerprint, hex};
@@ -129,6 +132,8 @@ pub enum Security {
     Tls(Arc<Trust>),
     /// Plain text, between loopback addresses only. Peers are believed.
     Insecure,
+    /// This host has no certificate yet: it belongs to no federation, and talks to nobody.
+    Unjoined,
 }
 
 /// This host's certificate, checked, and whom it trusts.

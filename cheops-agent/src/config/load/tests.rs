@@ -123,7 +123,7 @@ fn rules_between_values() {
         ("site = \"B\"\n[metadata]\nbackend = \"etcd\"".into(), "write \"embedded\""),
         ("site = \"B\"\n[log]\nlevel = \"a=b=c\"".into(), "can't be read"),
         ("site = \"B\"\n[admin]\nlisten = \"10.0.0.1:1\"".into(), "must be a loopback address"),
-        ("site = \"B\"\n[peer]\nlisten = \"127.0.0.1:1\"".into(), "\"key\" is missing in [peer]"),
+        ("site = \"B\"\n[peer]\nlisten = \"127.0.0.1:1\"\nca = \"/ca\"".into(), "\"key\" is missing in [peer]"),
         ("site = \"B\"\n[peer]\nlisten = \"10.0.0.1:1\"\ninsecure = true".into(), "needs a loopback address"),
         (
             "site = \"B\"\n[peer]\nlisten = \"127.0.0.1:1\"\ninsecure = true\n[[sites]]\nname = \"P\"\npeer = \"10.0.0.1:1\"".into(),

@@ -29,13 +29,17 @@ pub fn addresses(raw: &Raw, findings: &mut Findings) {
 pub fn security(raw: &Raw, findings: &mut Findings) {
     let Some(peer) = &raw.peer else { return };
     if !peer.insecure.value {
-        for (name, file) in [("ca", &peer.ca), ("cert", &peer.cert), ("key", &peer.key)] {
-            if file.is_none() {
-                findings.error(
-                    peer.place.as_ref(),
-                    format!("\"{name}\" is missing in [peer]: agents talk over mutual TLS"),
-                );
-            }
+        let files = [("ca", &peer.ca), ("cert", &peer.cert), ("key", &peer.key)];
+        let missing: Vec<&str> = files.iter().filter(|(_, file)| file.is_none()).map(|(name, _)| *name).collect();
+        // Without any of them the host joins by command.
+        for name in missing.iter().filter(|_| missing.len() < files.len()) {
+            findings.error(
+                peer.place.as_ref(),
+                format!(
+                    "\"{name}\" is missing in [peer]: give all of ca, cert and key, or none for a host that joins with \
+                     cheops site join"
+                ),
+            );
         }
         return;
     }

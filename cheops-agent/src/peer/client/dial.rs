@@ -31,6 +31,8 @@ pub(super) struct Dialled {
 /// Why no link could be made. Nothing of a request was sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
+    #[error("not-joined: this host belongs to no federation yet; see cheops site init and cheops site join")]
+    NotJoined,
     #[error("{0}")]
     Connect(io::Error),
     #[error("TLS: {0}")]
@@ -55,6 +57,7 @@ pub(super) async fn dial(
     let tcp = TcpStream::connect(address).await.map_err(DialError::Connect)?;
     set_options(&tcp, limits).map_err(DialError::Connect)?;
     let transport: Box<dyn Transport> = match security {
+        Security::Unjoined => return Err(DialError::NotJoined),
         Security::Insecure => Box::new(tcp),
         Security::Tls(trust) => {
             let name = ServerName::IpAddress(tcp.peer_addr().map_err(DialError::Connect)?.ip().into());

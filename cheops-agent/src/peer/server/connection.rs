@@ -33,6 +33,8 @@ const PROBES: u32 = 8;
 /// Why a peer's connection ended badly.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionError {
+    #[error("this host hasn't joined a federation")]
+    NotJoined,
     #[error("no handshake in time")]
     Slow,
     #[error("TLS: {0}")]
@@ -50,6 +52,7 @@ pub(super) enum ConnectionError {
 impl ConnectionError {
     pub(super) fn count(&self) -> Count {
         match self {
+            Self::NotJoined => Count::NotJoined,
             Self::Slow | Self::Tls(_) => Count::HandshakeFailed,
             Self::Identity(_) | Self::Federation(_) => Count::WrongIdentity,
             Self::Http2(error) if error.is_io() => Count::LinkLost,
@@ -77,6 +80,7 @@ pub(super) async fn serve<S: Serve>(
     set_options(&tcp, &host.limits).map_err(ConnectionError::Tls)?;
     let security = host.security.load_full();
     match &*security {
+        Security::Unjoined => Err(ConnectionError::NotJoined),
         Security::Insecure => http2(host, tcp, Caller { identity: None, address }, serve, stop).await,
         Security::Tls(trust) => {
             let acceptor = TlsAcceptor::from(trust.server.clone());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{PeerIdentity, Security, Shown, Trust, TrustError, fingerprint, verify};
+use super::{Joined, PeerIdentity, Security, Shown, Trust, TrustError, fingerprint, verify};
 use crate::config::{Config, PeerConfig, PeerSecurity};
 use crate::metadata::record::CertificateFacts;
 
@@ -17,12 +17,15 @@ impl Security {
     pub fn load(config: &Config, peer: &PeerConfig) -> Result<Self, TrustError> {
         match &peer.security {
             PeerSecurity::Tls { ca, cert, key } => {
-                let identity = PeerIdentity {
-                    federation: config.federation.clone(),
-                    site: config.site.clone(),
-                    host: config.host.clone(),
-                };
-                Ok(Self::Tls(Arc::new(Trust::load(identity, ca, cert, key)?)))
+                Ok(Self::Tls(Arc::new(Trust::load(identity(config), ca, cert, key)?)))
+            }
+            PeerSecurity::Joined { directory } => {
+                let joined = Joined::at(directory);
+                if !joined.is_whole() {
+                    return Ok(Self::Unjoined);
+                }
+                let trust = Trust::load(identity(config), &joined.ca, &joined.certificate, &joined.key)?;
+                Ok(Self::Tls(Arc::new(trust)))
             }
             PeerSecurity::Insecure => {
                 let peers = config.sites.iter().flat_map(|site| &site.peers).map(String::as_str);
@@ -30,6 +33,11 @@ impl Security {
             }
         }
     }
+}
+
+/// Who this agent is, by its configuration.
+pub fn identity(config: &Config) -> PeerIdentity {
+    PeerIdentity { federation: config.federation.clone(), site: config.site.clone(), host: config.host.clone() }
 }
 
 /// Plain text, if this agent and every peer are at loopback addresses. A name could come to mean anything: refused.

@@ -1,0 +1,94 @@
+//! The files of a host that has joined by command. The certificate comes last and goes first: a host has joined if it is
+//! there, whatever a crash left.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::files;
+
+/// Where the files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    pub directory: PathBuf,
+    /// The authorities that are believed.
+    pub ca: PathBuf,
+    /// This host's certificate.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// The authority's key, where this host signs.
+    pub authority: PathBuf,
+}
+
+/// What is written; all PEM.
+pub struct Content<'a> {
+    pub ca: &'a str,
+    pub certificate: &'a str,
+    pub key: &'a str,
+    pub authority: Option<&'a str>,
+}
+
+impl Joined {
+    /// The files in this directory, whether they are there or not.
+    pub fn at(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            ca: directory.join("ca.pem"),
+            certificate: directory.join("host.pem"),
+            key: directory.join("host.key"),
+            authority: directory.join("authority.key"),
+        }
+    }
+
+    /// Whether the host has joined.
+    pub fn is_whole(&self) -> bool {
+        self.certificate.exists()
+    }
+
+    /// Writes everything; the host has joined when this returns.
+    ///
+    /// # Errors
+    /// When the directory can't be written in; then the host has not joined.
+    pub fn write(&self, content: &Content<'_>) -> io::Result<()> {
+        self.stage(content)?;
+        self.finish(content)
+    }
+
+    /// Writes everything but the certificate.
+    ///
+    /// # Errors
+    /// As [`Joined::write`].
+    pub fn stage(&self, content: &Content<'_>) -> io::Result<()> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        match content.authority {
+            Some(key) => files::replace(&self.authority, key.as_bytes(), 0o600)?,
+            None => remove(&self.authority)?,
+        }
+        files::replace(&self.ca, content.ca.as_bytes(), 0o644)?;
+        files::replace(&self.key, content.key.as_bytes(), 0o600)
+    }
+
+    /// Writes the certificate, after [`Joined::stage`].
+    ///
+    /// # Errors
+    /// As [`Joined::write`].
+    pub fn finish(&self, content: &Content<'_>) -> io::Result<()> {
+        files::replace(&self.certificate, content.certificate.as_bytes(), 0o644)
+    }
+
+    /// Takes the files away; from the first on the host has not joined any more.
+    ///
+    /// # Errors
+    /// When the directory can't be written in.
+    pub fn remove(&self) -> io::Result<()> {
+        [&self.certificate, &self.key, &self.authority, &self.ca].into_iter().try_for_each(|path| remove(path))?;
+        std::fs::File::open(&self.directory)?.sync_all()
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
