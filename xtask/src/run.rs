@@ -28,9 +28,14 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// This workspace's cargo.
+/// This workspace's cargo, and its compiler: without the toolchain's name rustup would look for another one where a
+/// dependency says which one its own authors use.
 pub fn cargo() -> Command {
-    command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    if let Some(toolchain) = std::env::var_os("RUSTUP_TOOLCHAIN") {
+        cargo.env("RUSTUP_TOOLCHAIN", toolchain);
+    }
+    cargo
 }
 
 fn clean(command: &mut Command) {
