@@ -16,6 +16,7 @@ mod openapi;
 mod services;
 mod sessions;
 mod sites;
+mod standing;
 mod status;
 mod tap;
 
@@ -74,6 +75,7 @@ fn all() -> Router<Arc<Agent>> {
         .route("/v1/tap", get(tap::get))
         .route("/v1/sessions", get(sessions::list).post(sessions::begin))
         .route("/v1/sessions/{session}", get(sessions::get).delete(sessions::end))
+        .route("/v1/sites/{name}/standing", post(standing::post))
         .route("/v1/config", get(files::get))
 }
 

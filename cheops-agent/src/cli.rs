@@ -16,6 +16,7 @@ pub mod output;
 mod profile;
 mod scope;
 mod services;
+mod site;
 mod sites;
 mod status;
 mod tap;
@@ -62,6 +63,8 @@ pub enum Verb {
     Check(check::Arguments),
     /// The sites that are known
     Sites,
+    /// How this site, or another, takes part
+    Site(site::Arguments),
     /// How far the sites are from one another
     Map,
     /// The services that are known, and where they are
@@ -111,6 +114,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Exit> {
         Verb::Status(arguments) => status::run(&arguments, context),
         Verb::Check(arguments) => check::run(&arguments, context),
         Verb::Sites => sites::run(context),
+        Verb::Site(arguments) => site::run(&arguments, context),
         Verb::Map => map::run(context),
         Verb::Services => services::run(context),
         Verb::Explain(arguments) => explain::run(&arguments, context),

@@ -9,6 +9,7 @@
 //! this agent's copy and the writes that wait, `truth` decides what needs one truth among sites.
 
 mod build;
+pub mod cluster;
 pub mod guard;
 pub mod key;
 pub mod latency;
@@ -24,6 +25,7 @@ pub mod store;
 pub mod truth;
 
 pub use build::build;
+pub use cluster::Cluster;
 pub use guard::{Aliases, Guard, guards};
 pub use key::Key;
 pub use latency::Distances;

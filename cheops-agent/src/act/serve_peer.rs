@@ -17,10 +17,11 @@ use super::wire::Wire;
 use crate::address::ClientAddr;
 use crate::http::framing::HeadEnd;
 use crate::http::{Code, RequestHead};
+use crate::metadata::record::Standing;
 use crate::metadata::{Endpoint, Service, Snapshot};
 use crate::observe::{self, Limit, RequestEvent};
 use crate::peer::{Call, Envelope, Outcome, Refusal, Serve, ServerStream};
-use crate::plan::target;
+use crate::plan::{OpKind, target};
 
 /// Sites and hosts that a request may have passed before it comes here.
 const MAX_PASSED: usize = 4;
@@ -113,6 +114,7 @@ struct Reachable<'a> {
 struct Way<'a> {
     shared: &'a Shared,
     snapshot: &'a Snapshot,
+    service: &'a Service,
     endpoint: &'a Endpoint,
     peer: ClientAddr,
     /// The envelope as it would go on to another host of this site.
@@ -127,11 +129,11 @@ impl Way<'_> {
 
 /// The service, reached anew or still.
 async fn reached<'a>(shared: &'a Shared, snapshot: &'a Snapshot, call: &Call) -> Result<Reachable<'a>, Refusal> {
-    let endpoint = admit(shared, snapshot, call)?;
+    let (service, endpoint) = admit(shared, snapshot, call)?;
     let mut onward = call.envelope.clone();
     onward.hops.push(reach::here(shared));
     let kept = ids::keep_for_peer(shared, &onward).await?;
-    let way = Way { shared, snapshot, endpoint, peer: ClientAddr::new(call.address), onward };
+    let way = Way { shared, snapshot, service, endpoint, peer: ClientAddr::new(call.address), onward };
     let key = parked::Key::of(call, endpoint);
     let waiting = key.as_ref().and_then(|key| shared.parked.take(key));
     let still = waiting.is_some();
@@ -142,8 +144,8 @@ async fn reached<'a>(shared: &'a Shared, snapshot: &'a Snapshot, call: &Call) ->
     Ok(Reachable { far, still, way, key, _kept: kept })
 }
 
-/// Whether the exchange may be served here, and the endpoint that serves it.
-fn admit<'a>(shared: &Shared, snapshot: &'a Snapshot, call: &Call) -> Result<&'a Endpoint, Refusal> {
+/// Whether the exchange may be served here, and the service and endpoint that serve it.
+fn admit<'a>(shared: &Shared, snapshot: &'a Snapshot, call: &Call) -> Result<(&'a Service, &'a Endpoint), Refusal> {
     let (envelope, here) = (&call.envelope, reach::here(shared));
     if envelope.has_passed(&here.site, &here.host) || envelope.hops.len() > MAX_PASSED {
         let passed: Vec<_> = envelope.hops.iter().map(|hop| format!("{}/{}", hop.site, hop.host)).collect();
@@ -158,7 +160,8 @@ fn admit<'a>(shared: &Shared, snapshot: &'a Snapshot, call: &Call) -> Result<&'a
         let detail = format!("{} does not offer {} to its peers", here.site, envelope.service);
         return Err(Refusal::not_sent(Code::NotExported, detail));
     };
-    endpoint(endpoints, envelope).ok_or_else(|| unknown_endpoint(service, envelope))
+    let endpoint = endpoint(endpoints, envelope).ok_or_else(|| unknown_endpoint(service, envelope))?;
+    Ok((service, endpoint))
 }
 
 /// The endpoint for which the peer made the head; where the peer knows it by another name, any with the same prefix,
@@ -197,6 +200,7 @@ async fn exchanged(
         let detail = format!("the path is outside of {}", way.endpoint.prefix);
         return Err(Refusal::not_sent(Code::UnmatchedTarget, detail));
     }
+    spare_the_drained(way, request.method(), path)?;
     if still && !parked::may_carry(&request) {
         *far = Wire::new(way.dialled().await?);
     }
@@ -224,6 +228,20 @@ async fn exchanged(
         }
         Err(error) => Err(blame(far, &error, &way.shared.config.load().site).await),
     }
+}
+
+/// Nothing new is created at a drained site for other sites, also where these don't know yet that it is.
+fn spare_the_drained(way: &Way<'_>, method: &str, path: &str) -> Result<(), Refusal> {
+    let own = way.snapshot.own_site().filter(|own| own.standing == Standing::Drained && own.name != way.onward.entry);
+    let Some(own) = own else { return Ok(()) };
+    let profiles = way.shared.profiles.load();
+    let path = target::behind(path, &way.endpoint.prefix).unwrap_or(path);
+    let matched = profiles.get_or_default(&way.service.profile).matching(way.service.kind.as_deref(), method, path);
+    if matched.op != OpKind::Create {
+        return Ok(());
+    }
+    let detail = format!("{} is drained: nothing new is created there for other sites; nothing was sent", own.name);
+    Err(Refusal::not_sent(Code::SiteDrained, detail))
 }
 
 async fn send(

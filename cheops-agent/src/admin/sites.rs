@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Agent, document};
 use crate::metadata::Site;
+use crate::metadata::record::Standing;
 use crate::names::{HostName, SiteName};
 use crate::peer::{PeerState, PeerStatus};
 
@@ -25,6 +26,8 @@ pub struct SiteLine {
     own: bool,
     /// `here`, `up`, `suspect`, `down`, `unknown`.
     state: &'static str,
+    /// `active`, `cordoned`, `drained`: whether it may be chosen, and something new be created there.
+    standing: Standing,
     /// The usual round trip.
     rtt_ms: Option<f64>,
     /// The least one of the last seconds: what `around` counts.
@@ -68,6 +71,7 @@ fn line(agent: &Agent, site: &Site) -> SiteLine {
         name: site.name.clone(),
         own: site.own,
         state: if site.own { "here" } else { word(known.state) },
+        standing: standing(agent, site),
         rtt_ms: known.rtt.map(ms),
         rtt_min_ms: known.rtt_min.map(ms),
         jitter_ms: known.jitter.map(ms),
@@ -82,6 +86,14 @@ fn line(agent: &Agent, site: &Site) -> SiteLine {
         one_way: known.one_way(),
         trouble: known.trouble,
         queue: 0,
+    }
+}
+
+/// By its record, and by what its agents say; see [`crate::plan`], which goes by the same.
+fn standing(agent: &Agent, site: &Site) -> Standing {
+    match site.own {
+        true => site.standing,
+        false => site.standing.max(agent.shared.liveness.distances().standing(&site.name)),
     }
 }
 

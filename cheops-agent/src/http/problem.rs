@@ -62,6 +62,7 @@ codes! {
     PeerUnreachable    "peer-unreachable"    503 "The other site can't be reached"              "See cheops sites; try again when the site is back.";
     NoSiteInRange      "no-site-in-range"    503 "No live site is in range"                     "See the measured distances with: cheops map.";
     DistanceUnknown    "distance-unknown"    503 "The distance is not known"                    "See the measured distances with: cheops map.";
+    SiteDrained        "site-drained"        503 "Nothing new is created at that site"          "Name another site, or several joined by ||; or ask there for: cheops site undrain.";
     NotExported        "not-exported"        403 "The other site does not offer this service to its peers" "Set export = true for the service at that site.";
     NoSiteAnswered     "no-site-answered"    503 "None of the sites answered"                   "See cheops sites; try again when one of them is back.";
     TooManyConnections "too-many-connections" 503 "The agent is at its limit of connections"    "Try again, or close idle connections.";

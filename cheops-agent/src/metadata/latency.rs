@@ -15,7 +15,7 @@ pub use distances::{Distances, Measured};
 pub use loss::Loss;
 pub(crate) use loss::share;
 pub use rtt::Rtt;
-pub use track::{State, Track};
+pub use track::{State, TTL, Track};
 
 #[cfg(test)]
 mod tests;

@@ -52,7 +52,7 @@ pub struct Federation {
 }
 
 /// How a site takes part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// It serves and may be chosen.
@@ -62,6 +62,17 @@ pub enum Standing {
     Cordoned,
     /// As cordoned; and nothing new is created there for other sites, though a scope names it.
     Drained,
+}
+
+impl Standing {
+    /// As people and machines write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Cordoned => "cordoned",
+            Self::Drained => "drained",
+        }
+    }
 }
 
 /// A site.

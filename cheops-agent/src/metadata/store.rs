@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, watch};
 
+use super::cluster::Cluster;
 use super::key::Key;
 use super::record::Record;
 use super::seal::{Seal, SealError};
@@ -56,6 +57,8 @@ pub struct Store {
     changed: watch::Sender<u64>,
     wanted: Notify,
     truth: Option<Box<dyn Truth>>,
+    /// What the backend says of itself.
+    cluster: ArcSwapOption<Cluster>,
     /// Whether there is no backend: what is written is kept.
     alone: bool,
 }
@@ -87,6 +90,7 @@ impl Store {
             changed: watch::Sender::new(0),
             wanted: Notify::new(),
             truth,
+            cluster: ArcSwapOption::empty(),
             alone: false,
         }
     }
@@ -169,6 +173,11 @@ impl Store {
         self.inner().heard
     }
 
+    /// The cluster as it was listed last; none without one, or before that.
+    pub fn cluster(&self) -> Option<Arc<Cluster>> {
+        self.cluster.load_full()
+    }
+
     /// From now on signs and checks with this; what is known is checked again.
     pub fn replace_seal(&self, seal: Box<dyn Seal>) {
         self.seal.store(Arc::new(seal));
@@ -222,6 +231,11 @@ impl Store {
     /// The backend gave a sign of life.
     pub fn alive(&self) {
         self.inner().heard = Some(Instant::now());
+    }
+
+    /// These are the members now.
+    pub fn clustered(&self, cluster: Cluster) {
+        self.cluster.store(Some(Arc::new(cluster)));
     }
 
     /// The record as the backend is to keep it.

@@ -30,6 +30,7 @@ use super::trust::Security;
 use super::{EXCHANGE_PATH, HELLO_PATH, NOTE_PATH};
 use crate::http::Code;
 use crate::metadata::Site;
+use crate::metadata::record::Standing;
 use crate::names::{HostName, SiteName};
 
 /// A `hello` with the distances to 256 sites, whose names are long.
@@ -61,6 +62,9 @@ pub struct Hello {
     pub table_version: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Table>,
+    /// How its site takes part.
+    #[serde(default)]
+    pub standing: Standing,
 }
 
 /// What a peer is asked for besides who it is.

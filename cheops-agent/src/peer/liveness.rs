@@ -20,6 +20,7 @@ pub use self::table::{Row, Table};
 use super::PeerIdentity;
 use super::beat::{self, Key};
 use super::client::{Asks, Client};
+use crate::metadata::record::Standing;
 use crate::metadata::{Distances, Site, Snapshot};
 use crate::names::SiteName;
 
@@ -79,7 +80,7 @@ impl Liveness {
         loop {
             let now = snapshot();
             let wanted = wanted(&now, own);
-            self.board().wanted(now.own_site().map(|site| &site.name), &wanted);
+            self.board().wanted(now.own_site(), &wanted);
             client.retain(|key| wanted.contains(key));
             for key in wanted {
                 if self.board().hello_due(&key) && under_way.insert(key.clone()) {
@@ -125,12 +126,12 @@ impl Liveness {
     }
 
     /// What a peer is told that asks who this agent is: a key for its datagrams if it wants one, and what is measured
-    /// here if it doesn't know that already.
-    pub(super) fn told(&self, asker: Option<&PeerIdentity>, asks: Asks) -> (Option<Key>, u64, Option<Table>) {
+    /// here if it doesn't know that already; and how this site takes part.
+    pub(super) fn told(&self, asker: Option<&PeerIdentity>, asks: Asks) -> (Option<Key>, u64, Option<Table>, Standing) {
         let mut board = self.board();
         let key = asker.filter(|_| asks.key).and_then(|asker| board.ears.issue(asker));
         let table = board.table.clone();
-        (key, table.version, (asks.table != table.version).then(|| (*table).clone()))
+        (key, table.version, (asks.table != table.version).then(|| (*table).clone()), board.standing)
     }
 
     /// Whether datagrams can be received.

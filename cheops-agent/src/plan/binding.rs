@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::decide::World;
-use super::nearby::Sites;
+use super::nearby::{Sites, Wants};
 use crate::http::{Code, Problem};
 use crate::metadata::Service;
 use crate::names::{ServiceName, SiteName};
@@ -40,11 +40,11 @@ impl Binding {
         expr: &Expr,
         service: &Service,
         entry: &SiteName,
-        lists: bool,
+        wants: Wants,
         world: &World<'_>,
     ) -> Result<Self, Problem> {
-        let all = matches!(expr, Expr::Replicate(_) | Expr::All(_)) && lists;
-        Ok(Self { by, at: Sites::of(expr, service, entry, world)?, all })
+        let all = matches!(expr, Expr::Replicate(_) | Expr::All(_)) && wants == Wants::List;
+        Ok(Self { by, at: Sites::of(expr, service, entry, wants, world)?, all })
     }
 
     fn stays(by: By, site: &SiteName) -> Self {
@@ -59,7 +59,7 @@ pub(super) fn of_request(
     entry: &SiteName,
     in_session: bool,
     is_identity: bool,
-    lists: bool,
+    wants: Wants,
     world: &World<'_>,
 ) -> Result<Binding, Problem> {
     let name = &service.name;
@@ -67,10 +67,10 @@ pub(super) fn of_request(
     let bare = scope.items.iter().find_map(bare);
     // A request for which the scope says nothing, such as one for a token, does nothing that another place could undo.
     let speaks = named.is_some() || bare.is_some();
-    if !lists && (speaks || !in_session) {
+    if wants != Wants::List && (speaks || !in_session) {
         scope.items.iter().try_for_each(built)?;
     } else if let Some(expr) = named.or(bare.as_deref()) {
-        unbuilt(expr, lists).map_or(Ok(()), Err)?;
+        unbuilt(expr, wants == Wants::List).map_or(Ok(()), Err)?;
     }
     let stays = |by| Ok(Binding::stays(by, entry));
     match (named, bare) {
@@ -78,9 +78,9 @@ pub(super) fn of_request(
             let message = format!("{name}, which the request addresses, is bound twice: by its name and without one");
             Err(ScopeError::at(bare.span(), message).suggest("say which service this place is for").problem())
         }
-        (Some(expr), _) => Binding::to(By::Name, expr, service, entry, lists, world),
+        (Some(expr), _) => Binding::to(By::Name, expr, service, entry, wants, world),
         (None, Some(_)) if in_session && is_identity => stays(By::Identity),
-        (None, Some(expr)) => Binding::to(By::Bare, &expr, service, entry, lists, world),
+        (None, Some(expr)) => Binding::to(By::Bare, &expr, service, entry, wants, world),
         (None, None) => stays(By::Default),
     }
 }
@@ -92,12 +92,12 @@ pub(super) fn of_workflow(
     service: &Service,
     addressed: &SiteName,
     entry: &SiteName,
-    lists: bool,
+    wants: Wants,
     world: &World<'_>,
 ) -> Result<Binding, Problem> {
     if let Some(expr) = named(&completed.scope, &service.name) {
-        unbuilt(expr, lists).map_or(Ok(()), Err)?;
-        return Binding::to(By::Name, expr, service, entry, lists, world);
+        unbuilt(expr, wants == Wants::List).map_or(Ok(()), Err)?;
+        return Binding::to(By::Name, expr, service, entry, wants, world);
     }
     Ok(match &completed.default {
         Some(site) => Binding::stays(By::Default, site),

@@ -6,6 +6,7 @@ use crate::address::OrigDst;
 use crate::config::{HostHeader, ScopeCarriers};
 use crate::http::head::RequestHead;
 use crate::http::{BodyLength, Code, Problem};
+use crate::metadata::record::Standing;
 use crate::metadata::snapshot::{Addressed, Service};
 use crate::metadata::{Distances, Snapshot};
 use crate::names::SiteName;
@@ -14,6 +15,7 @@ use crate::scope::{self, Carrier, Completed, Scope, carriers};
 
 use super::binding::{self, Binding};
 use super::model::{CarriedScope, Destination, NextOn, Plan, Reason, Route, ScopeSource};
+use super::nearby::Wants;
 use super::target::TargetError;
 use super::{reason, target};
 
@@ -27,6 +29,15 @@ pub struct World<'a> {
     pub carriers: &'a ScopeCarriers,
     /// This agent's site.
     pub here: &'a SiteName,
+}
+
+impl World<'_> {
+    /// How the site takes part: by its record, and by what its agents say. The strictest counts, so that an order to spare
+    /// a site holds as soon as anybody knows of it.
+    pub(super) fn standing(&self, site: &SiteName) -> Standing {
+        let recorded = self.snapshot.sites.get(site).map(|site| site.standing).unwrap_or_default();
+        if site == self.here { recorded } else { recorded.max(self.distances.standing(site)) }
+    }
 }
 
 /// A request, and what is known of where it comes from.
@@ -138,8 +149,7 @@ struct Request<'a> {
     found: &'a Addressed<'a>,
     profile: &'a Profile,
     matched: Matched<'a>,
-    /// Whether lists of several sites can be united for it.
-    lists: bool,
+    wants: Wants,
     world: World<'a>,
 }
 
@@ -150,9 +160,12 @@ impl<'a> Request<'a> {
         let path = target::path_range(target).and_then(|range| target.get(range)).unwrap_or_default();
         let path = target::behind(path, &found.endpoint.prefix).unwrap_or(path);
         let matched = profile.matching(found.service.kind.as_deref(), asked.head.method(), path);
-        let lists =
-            matched.op == OpKind::List && matches!(asked.head.length(), BodyLength::None | BodyLength::Exact(0));
-        Self { found, profile, matched, lists, world: *world }
+        let wants = match matched.op {
+            OpKind::List if matches!(asked.head.length(), BodyLength::None | BodyLength::Exact(0)) => Wants::List,
+            OpKind::Create => Wants::Create,
+            _ => Wants::Other,
+        };
+        Self { found, profile, matched, wants, world: *world }
     }
 
     fn reasons(&self) -> Vec<Reason> {
@@ -182,14 +195,14 @@ impl<'a> Request<'a> {
                 let is_identity = self.profile.class(service.kind.as_deref()) == Some("identity");
                 let in_session = source == ScopeSource::Session;
                 let binding =
-                    binding::of_request(&scope, service, entry, in_session, is_identity, self.lists, &self.world)?;
+                    binding::of_request(&scope, service, entry, in_session, is_identity, self.wants, &self.world)?;
                 let completed = binding::complete(&scope, &service.name, entry, binding.by);
                 let scope = CarriedScope { source, normal: scope.to_string(), completed: completed.to_string() };
                 (binding, scope, entry.clone())
             }
             Counts::Inherited(workflow) => {
                 let (site, entry) = (self.found.site, workflow.entry);
-                let binding = binding::of_workflow(workflow.scope, service, site, entry, self.lists, &self.world)?;
+                let binding = binding::of_workflow(workflow.scope, service, site, entry, self.wants, &self.world)?;
                 let scope = CarriedScope {
                     source: ScopeSource::Workflow,
                     normal: workflow.scope.scope.to_string(),

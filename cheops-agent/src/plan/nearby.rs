@@ -14,6 +14,7 @@ use super::decide::World;
 use crate::http::{Code, Problem};
 use crate::metadata::Service;
 use crate::metadata::latency::State;
+use crate::metadata::record::Standing;
 use crate::names::SiteName;
 use crate::scope::{Expr, Span};
 
@@ -55,6 +56,20 @@ pub enum Verdict {
     Down,
     /// The service has no endpoint there that takes scopes.
     NoEndpoint,
+    /// It is chosen for nothing new.
+    Cordoned,
+    /// Nothing new is created there for other sites.
+    Drained,
+}
+
+/// What a request wants, as far as it matters where it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// A list; lists of several sites can be united.
+    List,
+    /// Something new.
+    Create,
+    Other,
 }
 
 fn milliseconds<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
@@ -80,21 +95,34 @@ impl Sites {
     ///
     /// # Errors
     /// When no site is left.
-    pub(super) fn of(expr: &Expr, service: &Service, entry: &SiteName, world: &World<'_>) -> Result<Self, Problem> {
+    pub(super) fn of(
+        expr: &Expr,
+        service: &Service,
+        entry: &SiteName,
+        wants: Wants,
+        world: &World<'_>,
+    ) -> Result<Self, Problem> {
         let mut found = Self::default();
-        found.add(expr, service, entry, world);
+        found.add(expr, &Looking { service, entry, wants, world });
         if found.sites.is_empty() { Err(nobody(expr.span(), service, &found.candidates)) } else { Ok(found) }
     }
 
-    fn add(&mut self, expr: &Expr, service: &Service, entry: &SiteName, world: &World<'_>) {
+    fn add(&mut self, expr: &Expr, looking: &Looking<'_>) {
+        let all = || looking.world.snapshot.sites.keys();
         let mut looked_at: Vec<Candidate> = match expr {
-            Expr::Site(name) => return self.put(SiteName::from(name.text.as_str())),
+            Expr::Site(name) => {
+                let site = SiteName::from(name.text.as_str());
+                match looking.may_create(&site) {
+                    true => return self.put(site),
+                    false => vec![Candidate { verdict: Verdict::Drained, ..looking.near(&site, &site, None) }],
+                }
+            }
             Expr::Around { site, within } => {
                 let from = SiteName::from(site.text.as_str());
-                world.snapshot.sites.keys().map(|site| near(site, &from, Some(*within), service, world)).collect()
+                all().map(|site| looking.near(site, &from, Some(*within))).collect()
             }
-            Expr::All(_) => world.snapshot.sites.keys().map(|site| near(site, entry, None, service, world)).collect(),
-            expr => return expr.parts().iter().for_each(|part| self.add(part, service, entry, world)),
+            Expr::All(_) => all().map(|site| looking.near(site, looking.entry, None)).collect(),
+            expr => return expr.parts().iter().for_each(|part| self.add(part, looking)),
         };
         looked_at.sort_by_key(|one| (one.verdict == Verdict::Last, one.rtt.is_none(), one.rtt));
         for candidate in looked_at {
@@ -109,6 +137,33 @@ impl Sites {
         if !self.sites.contains(&site) {
             self.sites.push(site);
         }
+    }
+}
+
+/// For whom sites are looked at.
+struct Looking<'a> {
+    service: &'a Service,
+    entry: &'a SiteName,
+    wants: Wants,
+    world: &'a World<'a>,
+}
+
+impl Looking<'_> {
+    /// Whether a scope that names the site may make something new there. What a site's own users ask for it does itself.
+    fn may_create(&self, site: &SiteName) -> bool {
+        self.wants != Wants::Create || site == self.entry || self.world.standing(site) != Standing::Drained
+    }
+
+    fn near(&self, site: &SiteName, from: &SiteName, within: Option<Duration>) -> Candidate {
+        let mut candidate = near(site, from, within, self.service, self.world);
+        if self.wants == Wants::Create {
+            candidate.verdict = match self.world.standing(site) {
+                Standing::Active => candidate.verdict,
+                Standing::Cordoned => Verdict::Cordoned,
+                Standing::Drained => Verdict::Drained,
+            };
+        }
+        candidate
     }
 }
 
@@ -134,6 +189,9 @@ fn near(site: &SiteName, from: &SiteName, within: Option<Duration>, service: &Se
 }
 
 fn nobody(at: Span, service: &Service, candidates: &[Candidate]) -> Problem {
+    if candidates.iter().all(|candidate| candidate.verdict == Verdict::Drained) {
+        return drained(at, candidates);
+    }
     let unknown = candidates.iter().any(|candidate| candidate.verdict == Verdict::DistanceUnknown);
     let code = if unknown { Code::DistanceUnknown } else { Code::NoSiteInRange };
     let asked = candidates.first().map(|first| (&first.from, first.within));
@@ -147,6 +205,16 @@ fn nobody(at: Span, service: &Service, candidates: &[Candidate]) -> Problem {
         shown.push(format!("and {} more", candidates.len() - SHOWN));
     }
     problem.hint = Some(format!("{}. See cheops map.", shown.join("; ")));
+    problem.position = Some((at.start, at.end.saturating_sub(at.start)));
+    problem
+}
+
+fn drained(at: Span, candidates: &[Candidate]) -> Problem {
+    let mut sites: Vec<&str> = candidates.iter().map(|candidate| candidate.site.as_str()).collect();
+    sites.dedup();
+    let (sites, are) = (sites.join(", "), if sites.len() == 1 { "is" } else { "are" });
+    let detail = format!("{sites} {are} drained: nothing new is created there for other sites; nothing was sent");
+    let mut problem = Problem::new(Code::SiteDrained, detail);
     problem.position = Some((at.start, at.end.saturating_sub(at.start)));
     problem
 }
@@ -171,6 +239,8 @@ impl Candidate {
             Verdict::DistanceUnknown => "can't be in range".to_owned(),
             Verdict::Down => "is down".to_owned(),
             Verdict::NoEndpoint => "has no endpoint of the service that takes scopes".to_owned(),
+            Verdict::Cordoned => "is cordoned, so it is chosen for nothing new".to_owned(),
+            Verdict::Drained => "is drained, so nothing new is created there for other sites".to_owned(),
         };
         format!("{distance}: {why}")
     }

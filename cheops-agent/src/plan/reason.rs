@@ -53,6 +53,8 @@ pub(super) fn candidate(candidate: &Candidate) -> Reason {
         Verdict::DistanceUnknown => "distance-unknown",
         Verdict::Down => "down",
         Verdict::NoEndpoint => "no-endpoint",
+        Verdict::Cordoned => "cordoned",
+        Verdict::Drained => "drained",
     };
     reason(code, candidate.told())
 }

@@ -4,6 +4,7 @@ mod around;
 mod forwarding;
 mod inherited;
 mod prefixes;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::State;
 use super::track::TTL;
+use crate::metadata::record::Standing;
 use crate::names::SiteName;
 
 /// A round trip between two sites.
@@ -29,6 +30,7 @@ pub struct Measured {
 pub struct Distances {
     measured: BTreeMap<SiteName, BTreeMap<SiteName, Measured>>,
     states: BTreeMap<SiteName, State>,
+    told: BTreeMap<SiteName, Standing>,
 }
 
 impl Distances {
@@ -54,6 +56,17 @@ impl Distances {
     /// How the site stands, as seen from here.
     pub fn state(&self, site: &SiteName) -> State {
         self.states.get(site).copied().unwrap_or_default()
+    }
+
+    /// One of the site's agents said how the site takes part. Of several the strictest counts.
+    pub fn takes_part(&mut self, site: &SiteName, standing: Standing) {
+        let told = self.told.entry(site.clone()).or_default();
+        *told = standing.max(*told);
+    }
+
+    /// How the site takes part, as its own agents said a moment ago.
+    pub fn standing(&self, site: &SiteName) -> Standing {
+        self.told.get(site).copied().unwrap_or_default()
     }
 
     /// What `from` measured.

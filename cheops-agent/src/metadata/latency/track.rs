@@ -15,7 +15,7 @@ pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(8);
 /// One that never answered is dead after so long.
 const FIRST_ANSWER: Duration = Duration::from_secs(4);
 /// What is known of another site is forgotten when nothing new came for so long.
-pub(super) const TTL: Duration = Duration::from_secs(30);
+pub const TTL: Duration = Duration::from_secs(30);
 
 /// Between two probes of an agent that answers.
 const PAUSE: Duration = Duration::from_millis(500);

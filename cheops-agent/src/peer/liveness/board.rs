@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::status::PeerStatus;
 use super::table::{MOST_ROWS, Row, Table};
-use crate::metadata::Distances;
 use crate::metadata::latency::{self, Measured, Rtt, State, Track};
+use crate::metadata::record::Standing;
+use crate::metadata::{Distances, Site};
 use crate::names::{HostName, SiteName};
 use crate::peer::beat::{self, Aim, Ears};
 use crate::peer::client::{Asks, Hello};
@@ -38,6 +39,8 @@ pub(super) struct Board {
     now: Duration,
     looked: Option<Instant>,
     here: Option<SiteName>,
+    /// How the own site takes part.
+    pub(super) standing: Standing,
     agents: BTreeMap<Address, Agent>,
     /// Whose probes are sealed with which key.
     aims: HashMap<u64, Address>,
@@ -60,6 +63,8 @@ struct Agent {
     key: Option<Duration>,
     /// What it tells of other sites, and when it last said so.
     tells: Option<(Table, Duration)>,
+    /// How it says that its site takes part.
+    standing: Standing,
 }
 
 /// The board at the present time.
@@ -130,8 +135,9 @@ impl Agent {
 
 impl Board {
     /// Forgets agents that are not wanted any more. `here` is the own site.
-    pub(super) fn wanted(&mut self, here: Option<&SiteName>, wanted: &BTreeSet<Address>) {
-        self.here = here.cloned();
+    pub(super) fn wanted(&mut self, here: Option<&Site>, wanted: &BTreeSet<Address>) {
+        self.here = here.map(|site| site.name.clone());
+        self.standing = here.map(|site| site.standing).unwrap_or_default();
         self.agents.retain(|key, _| wanted.contains(key));
         self.aims.retain(|_, key| wanted.contains(key));
         for key in wanted {
@@ -172,6 +178,7 @@ impl Board {
         agent.trouble = None;
         agent.host = Some(hello.host);
         agent.version = Some(hello.version);
+        agent.standing = hello.standing;
         if let (Some(issued), Some(to)) = (hello.beat, to) {
             let old = agent.aim.replace(Aim::new(to, &issued, now));
             agent.key = Some(now);
@@ -274,6 +281,9 @@ impl Board {
             rows.push(row);
         }
         for ((by, _), agent) in &self.agents {
+            if agent.since(agent.linked, self.now).is_some_and(|age| age < latency::TTL) {
+                distances.takes_part(by, agent.standing);
+            }
             let Some((table, told)) = &agent.tells else { continue };
             let known = |site: &SiteName| site != by && (*site == here || sites.contains(site));
             for row in table.rows.iter().filter(|row| known(&row.site)) {

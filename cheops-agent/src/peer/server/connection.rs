@@ -241,7 +241,7 @@ fn hello(
     respond: &mut SendResponse<Bytes>,
 ) -> Result<(), h2::Error> {
     let asks = Asks::from_headers(request.headers());
-    let (beat, table_version, table) = host.liveness.told(caller.identity.as_ref(), asks);
+    let (beat, table_version, table, standing) = host.liveness.told(caller.identity.as_ref(), asks);
     let hello = Hello {
         site: host.identity.site.clone(),
         host: host.identity.host.clone(),
@@ -249,6 +249,7 @@ fn hello(
         beat,
         table_version,
         table,
+        standing,
     };
     let body = serde_json::to_vec(&hello).unwrap_or_default();
     respond.send_response(Response::new(()), false)?.send_data(body.into(), true)
