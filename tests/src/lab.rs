@@ -39,6 +39,7 @@ mod client;
 mod curl;
 #[doc(hidden)]
 pub mod door;
+mod etcd;
 mod federation;
 mod host;
 pub mod load;
@@ -61,6 +62,7 @@ use anyhow::{Context, bail};
 
 pub use agent::{Agent, Files, Settings};
 pub use client::{Answer, Client, End};
+pub use etcd::{Etcd, EtcdCluster, EtcdMember, Release};
 pub use federation::{Builder, Federation, Member, Offered};
 pub use host::{CONNECT, Host};
 pub use relay::{Carried, Weather};

@@ -2,6 +2,8 @@
 
 #[path = "lab/agents.rs"]
 mod agents;
+#[path = "lab/etcd.rs"]
+mod etcd;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 //! Each step looks whether it is already done, so an interrupted set-up goes on where it stopped and a complete one
 //! takes well under a second.
 
+pub mod etcd;
 pub mod fuzzer;
 pub mod packages;
 pub mod python;
@@ -53,6 +54,9 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     if needs.contains(&Need::Build) {
         chosen.ensure()?;
     }
+    if needs.contains(&Need::Test) || needs.contains(&Need::Demo) {
+        etcd::ensure()?;
+    }
     if needs.contains(&Need::Demo) {
         python::ensure()?;
     }
@@ -69,6 +73,7 @@ fn check(needs: &[Need]) -> Result<()> {
     let mut missing: Vec<String> =
         packages::missing(&wanted).iter().map(|package| format!("{}: {}", package.name, package.why)).collect();
     missing.extend(chosen.missing());
+    missing.extend(etcd::missing());
     missing.extend(python::missing());
     if !missing.is_empty() {
         bail!("missing:\n  {}\ninstall it with: cargo xtask setup", missing.join("\n  "));

@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 use super::agent::{Agent, Files, Settings, files};
 use super::client::{Answer, Client};
+use super::etcd::{Etcd, EtcdCluster};
 use super::host::Host;
 use super::service::Service;
 use super::world::World;
@@ -19,6 +20,7 @@ use super::world::World;
 pub struct Federation {
     // In this order: agents end first, the world last.
     members: Vec<Member>,
+    etcd: Option<Etcd>,
     authority: Authority,
     world: World,
     offered: Vec<Offered>,
@@ -106,6 +108,7 @@ pub struct Builder<'a> {
     prepare: Vec<Box<Prepare<'a>>>,
     agents: bool,
     mtu: Option<u16>,
+    etcd: Option<EtcdCluster>,
 }
 
 impl<'a> Builder<'a> {
@@ -162,20 +165,28 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// A cluster of etcd with a member at each site, or where the cluster says; `[metadata]` of each site's agent names it.
+    #[must_use]
+    pub fn etcd(mut self, cluster: EtcdCluster) -> Self {
+        self.etcd = Some(cluster);
+        self
+    }
+
     /// Makes the world, starts services and agents, and waits until all are ready.
-    pub fn start(self) -> anyhow::Result<Federation> {
+    pub fn start(mut self) -> anyhow::Result<Federation> {
         let world = self.mtu.map_or_else(World::new, World::with_mtu)?;
         let hosts = self.sites.iter().map(|site| world.site(site)).collect::<anyhow::Result<Vec<_>>>()?;
         let authority = Authority::new(files::FEDERATION, Validity::days(2))?;
+        distances(&world, &self.sites);
+        let etcd = self.etcd.take().map(|cluster| cluster.start(&hosts)).transpose()?;
         let mut members = Vec::new();
         for host in &hosts {
             let services = self.services(host)?;
             self.prepare.iter().try_for_each(|prepare| prepare(host))?;
-            let agent = if self.agents { Some(self.agent(host, &hosts, &authority)?) } else { None };
+            let agent = if self.agents { Some(self.agent(host, &hosts, &authority, etcd.as_ref())?) } else { None };
             members.push(Member { agent, services, host: host.clone() });
         }
-        distances(&world, &self.sites);
-        let mut federation = Federation { members, authority, world, offered: self.offered };
+        let mut federation = Federation { members, etcd, authority, world, offered: self.offered };
         federation.launch()?;
         Ok(federation)
     }
@@ -192,7 +203,13 @@ impl<'a> Builder<'a> {
         Ok(services)
     }
 
-    fn agent(&self, host: &Host, hosts: &[Host], authority: &Authority) -> anyhow::Result<Agent> {
+    fn agent(
+        &self,
+        host: &Host,
+        hosts: &[Host],
+        authority: &Authority,
+        etcd: Option<&Etcd>,
+    ) -> anyhow::Result<Agent> {
         let identity =
             PeerIdentity { federation: files::FEDERATION.into(), site: host.site().into(), host: host.name().into() };
         let issued = authority.issue(&identity, Validity::days(1))?;
@@ -201,6 +218,9 @@ impl<'a> Builder<'a> {
         let services = self.offered.iter().map(|offered| offered.table(hosts)).collect();
         let settings = Settings { peer: Some((authority, issued)), sites: sites.collect(), services };
         let mut files = Files::write(host, settings)?;
+        if let Some(etcd) = etcd {
+            files.change(|table| _ = table.insert("metadata".into(), etcd.section(host.site()).into()))?;
+        }
         files.change(|table| self.configure.iter().for_each(|change| change(host.site(), table)))?;
         Agent::prepare(host, files)
     }
@@ -210,7 +230,7 @@ impl Federation {
     /// Berlin, Paris and Nantes, with agents, and no service yet.
     pub fn builder<'a>() -> Builder<'a> {
         let sites = ["Berlin", "Paris", "Nantes"].map(str::to_owned).into();
-        Builder { sites, offered: Vec::new(), configure: Vec::new(), prepare: Vec::new(), agents: true, mtu: None }
+        Builder { sites, offered: Vec::new(), configure: Vec::new(), prepare: Vec::new(), agents: true, mtu: None, etcd: None }
     }
 
     /// Berlin, Paris and Nantes with the service `app` (profile `rest`) on port 8080. A round trip takes 20 ms between
@@ -233,6 +253,15 @@ impl Federation {
     /// Issues certificates of this federation.
     pub fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// The cluster of etcd.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn etcd(&self) -> &Etcd {
+        self.etcd.as_ref().unwrap_or_else(|| panic!("this federation has no etcd"))
     }
 
     /// All sites.

@@ -1,11 +1,13 @@
 //! Debian's packages, each with its reason.
 
 use std::collections::HashSet;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::{Need, has_apt};
 use crate::run;
@@ -36,12 +38,16 @@ const TEST: &[Package] = &[
     package("python3", "an ordinary HTTP client and server in another language"),
     package("python3-websockets", "a WebSocket service that shares nothing with the client"),
     package("nginx", "a server that must frame what the agent forwards as the agent does"),
+    package("etcd-server", "the lab's sites keep metadata in it; it doesn't run on this host"),
+    package("etcd-client", "etcdctl: users, roles and snapshots of the lab's clusters"),
 ];
 
 const DEMO: &[Package] = &[
     package("iproute2", "ip: the demo's sites are network namespaces joined by veth pairs"),
     package("util-linux", "nsenter: commands run at a site"),
     package("curl", "the demo's client"),
+    package("etcd-server", "the demo's sites keep metadata in it; it doesn't run on this host"),
+    package("etcd-client", "etcdctl: users and roles of the demo's cluster"),
     package("python3-venv", "Kinto, the demo's application, is installed from PyPI into a folder of its own"),
 ];
 
@@ -96,7 +102,45 @@ pub fn ensure(wanted: &[Package]) -> Result<()> {
     refresh_lists()?;
     let mut install = apt();
     install.args(["install", "--yes", "--no-install-recommends"]).args(&names);
-    run::step("apt-install", &mut install)
+    let quiet = NoServices::begin()?;
+    run::step("apt-install", &mut install)?;
+    drop(quiet);
+    let services = SERVICES.iter().filter(|(package, _)| names.contains(package));
+    for (_, service) in services {
+        // Without systemd there is none, and nothing to disable.
+        drop(run::output(Command::new("systemctl").args(["disable", service])));
+    }
+    Ok(())
+}
+
+/// Services of packages that are here for their programs alone: not started at the next boot either.
+const SERVICES: &[(&str, &str)] = &[("etcd-server", "etcd.service")];
+
+/// While this is there, packages start no service (policy-rc.d, as Debian's invoke-rc.d and deb-systemd-invoke ask it).
+struct NoServices(Option<&'static Path>);
+
+impl NoServices {
+    fn begin() -> Result<Self> {
+        let path = Path::new("/usr/sbin/policy-rc.d");
+        let mut options = std::fs::File::options();
+        match options.write(true).create_new(true).mode(0o755).open(path) {
+            Ok(mut file) => {
+                file.write_all(b"#!/bin/sh\nexit 101\n")?;
+                Ok(Self(Some(path)))
+            }
+            // The host has a policy of its own.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Self(None)),
+            Err(error) => Err(error).with_context(|| format!("can't write {}", path.display())),
+        }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.map(std::fs::remove_file) {
+            eprintln!("    /usr/sbin/policy-rc.d can't be removed, so no package will start its service: {error}");
+        }
+    }
 }
 
 /// `apt-get update`, unless the lists are of today.
@@ -123,8 +167,6 @@ pub fn refresh_lists() -> Result<()> {
 fn apt() -> Command {
     let mut apt = Command::new("apt-get");
     apt.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "DPkg::Lock::Timeout=300"]);
-    // A service that is installed for the lab mustn't start on the host.
-    apt.env("RUNLEVEL", "1");
     apt
 }
 
