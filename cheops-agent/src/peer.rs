@@ -29,7 +29,7 @@ pub use liveness::{Liveness, PeerState, PeerStatus, Row, Table};
 pub use outcome::Outcome;
 pub use server::{Call, Serve, Server};
 pub use stream::{PeerStream, ServerStream};
-pub use trust::{PeerIdentity, Security, TrustError};
+pub use trust::{PeerIdentity, Revocations, Security, TrustError};
 
 /// Bytes of one stream that may be on their way to a reader that doesn't read: the memory that one exchange can hold
 /// here, and with the round-trip time the most that one exchange can carry (1 MiB at 50 ms: 20 MiB/s).

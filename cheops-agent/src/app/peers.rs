@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -12,12 +13,14 @@ use crate::config::{Config, PeerConfig};
 use crate::peer::client::ClientLimits;
 use crate::peer::server::ServerLimits;
 use crate::peer::trust::identity;
-use crate::peer::{Client, Counters, Liveness, Security, Server};
+use crate::peer::{Client, Counters, Liveness, Revocations, Security, Server};
 
 /// Both ends; the server listens already.
 pub struct Ends {
     pub shown: admin::Peers,
     pub server: Arc<Server>,
+    /// What is not believed any more.
+    pub revoked: Arc<Revocations>,
 }
 
 /// Reads the certificates and listens, with what an earlier agent left as its listener if that is at the same address. To
@@ -26,7 +29,8 @@ pub struct Ends {
 /// # Errors
 /// When a file can't be used, or the address can't be listened at.
 pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> anyhow::Result<Ends> {
-    let security = Security::load(config, peer).context("[peer]")?;
+    let revoked = Arc::new(Revocations::read(&revoked(config)));
+    let security = Security::load(config, peer, &revoked).context("[peer]")?;
     let counters = Arc::new(Counters::default());
     let exchanges = u32::try_from(config.limits.peer_exchanges).unwrap_or(u32::MAX);
     let timeouts = &config.timeouts;
@@ -36,8 +40,7 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
         keepalive: timeouts.keepalive,
         user_timeout: timeouts.user_timeout,
     };
-    let client = Arc::new(Client::new(security, limits, counters.clone()));
-    let security = Security::load(config, peer).context("[peer]")?;
+    let client = Arc::new(Client::new(security.clone(), limits, counters.clone()));
     let limits = ServerLimits {
         handshake: timeouts.connect,
         exchanges,
@@ -52,7 +55,12 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
     };
     let liveness = Liveness::new();
     let server = Arc::new(server.telling(liveness.clone()));
-    Ok(Ends { shown: admin::Peers { client, liveness, counters }, server })
+    Ok(Ends { shown: admin::Peers { client, liveness, counters }, server, revoked })
+}
+
+/// Where it is kept what was revoked.
+pub fn revoked(config: &Config) -> PathBuf {
+    config.state_dir.join("tls/revoked.json")
 }
 
 /// The listener, if it is one at that address.
@@ -71,9 +79,9 @@ impl Ends {
     /// # Errors
     /// When a file can't be used; the old ones stay.
     pub fn renew(&self, config: &Config, peer: &PeerConfig) -> anyhow::Result<()> {
-        let (one, other) = (Security::load(config, peer)?, Security::load(config, peer)?);
-        self.shown.client.replace_security(one);
-        self.server.replace_security(other);
+        let security = Security::load(config, peer, &self.revoked)?;
+        self.shown.client.replace_security(security.clone());
+        self.server.replace_security(security);
         Ok(())
     }
 }

@@ -34,6 +34,8 @@ counts! {
     WrongIdentity "wrong-identity";
     /// Connections that came while this host had joined no federation.
     NotJoined "not-joined";
+    /// Connections of peers that were ended because their certificates are not believed any more.
+    Revoked "revoked";
     /// More connections than the limit.
     TooManyConnections "too-many-connections";
     /// More exchanges than the limit.

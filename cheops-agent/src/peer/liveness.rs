@@ -17,9 +17,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use self::board::{Board, Held};
 pub use self::status::{PeerState, PeerStatus};
 pub use self::table::{Row, Table};
-use super::PeerIdentity;
 use super::beat::{self, Key};
 use super::client::{Asks, Client};
+use super::{PeerIdentity, Revocations};
 use crate::metadata::record::Standing;
 use crate::metadata::{Distances, Site, Snapshot};
 use crate::names::SiteName;
@@ -132,6 +132,11 @@ impl Liveness {
         let key = asker.filter(|_| asks.key).and_then(|asker| board.ears.issue(asker));
         let table = board.table.clone();
         (key, table.version, (asks.table != table.version).then(|| (*table).clone()), board.standing)
+    }
+
+    /// From now on the datagrams of hosts that were revoked are not believed. A host that joined again is given a new key.
+    pub fn forget(&self, revoked: &Revocations) {
+        self.board().forget(|site, host| revoked.concern(site, host));
     }
 
     /// Whether datagrams can be received.

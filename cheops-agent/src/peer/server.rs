@@ -8,12 +8,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +54,7 @@ pub trait Serve: Send + Sync + 'static {
 /// The server's part that its connections share.
 pub(super) struct Host {
     pub(super) identity: PeerIdentity,
-    pub(super) security: ArcSwap<Security>,
+    pub(super) security: watch::Sender<Arc<Security>>,
     pub(super) limits: ServerLimits,
     pub(super) counters: Arc<Counters>,
     pub(super) exchanges: Arc<Semaphore>,
@@ -90,7 +89,7 @@ impl Server {
         counters: Arc<Counters>,
     ) -> Self {
         let exchanges = Arc::new(Semaphore::new(limits.exchanges as usize));
-        let security = ArcSwap::from_pointee(security);
+        let security = watch::Sender::new(Arc::new(security));
         Self {
             listener,
             host: Arc::new(Host { identity, security, limits, counters, exchanges, liveness: Liveness::new() }),
@@ -119,9 +118,9 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Uses other certificates from the next connection on.
+    /// Uses other certificates from the next connection on, and ends those of peers that are not believed any more.
     pub fn replace_security(&self, security: Security) {
-        self.host.security.store(Arc::new(security));
+        self.host.security.send_replace(Arc::new(security));
     }
 
     /// Serves until `stop`; then takes no more connections or exchanges, and returns when those that are open have

@@ -3,6 +3,7 @@
 mod exchange;
 mod links;
 mod measured;
+mod members;
 mod misbehaviour;
 mod replaced;
 
@@ -42,15 +43,27 @@ fn authority() -> Authority {
 
 /// A host's trust, read from files as the agent does.
 fn trust(authority: &Authority, identity: &PeerIdentity) -> Arc<Trust> {
+    trust_in(&[authority], identity, Validity::days(1), &Arc::default())
+}
+
+/// The trust of a host whose certificate is by the first of these authorities.
+fn trust_in(
+    authorities: &[&Authority],
+    identity: &PeerIdentity,
+    validity: Validity,
+    revoked: &Arc<Revocations>,
+) -> Arc<Trust> {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().expect("a directory");
-    let issued = authority.issue(identity, Validity::days(1)).expect("a certificate");
+    let issued = authorities[0].issue(identity, validity).expect("a certificate");
     let path = |name: &str| dir.path().join(name);
-    std::fs::write(path("ca"), authority.certificate()).expect("a file");
+    let all: String = authorities.iter().map(|authority| authority.certificate()).collect();
+    std::fs::write(path("ca"), all).expect("a file");
     std::fs::write(path("cert"), issued.certificate).expect("a file");
     std::fs::write(path("key"), issued.key).expect("a file");
     std::fs::set_permissions(path("key"), std::fs::Permissions::from_mode(0o600)).expect("a mode");
-    Arc::new(Trust::load(identity.clone(), &path("ca"), &path("cert"), &path("key")).expect("trust"))
+    let trust = Trust::load(identity.clone(), &path("ca"), &path("cert"), &path("key"), revoked.clone());
+    Arc::new(trust.expect("trust"))
 }
 
 fn client_limits() -> ClientLimits {
@@ -95,6 +108,7 @@ struct Running {
     address: SocketAddr,
     counters: Arc<Counters>,
     stop: CancellationToken,
+    server: Arc<Server>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -116,11 +130,11 @@ impl Running {
     ) -> Self {
         let (counters, stop) = (Arc::<Counters>::default(), CancellationToken::new());
         let me = identity("edge", "Paris", "p1");
-        let server = Server::on(listener, me, security, limits, counters.clone());
+        let server = Arc::new(Server::on(listener, me, security, limits, counters.clone()));
         let address = server.local_addr().expect("an address");
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move { server.run(Arc::new(By(serve)), stopped).await });
-        Self { address, counters, stop, task }
+        let (stopped, runs) = (stop.clone(), server.clone());
+        let task = tokio::spawn(async move { runs.run(Arc::new(By(serve)), stopped).await });
+        Self { address, counters, stop, server, task }
     }
 
     fn site(&self) -> Site {

@@ -148,6 +148,8 @@ pub struct Trust {
     pub signer: String,
     /// Whom it trusts: certificates of authorities (DER), in the file's order.
     pub authorities: Vec<CertificateDer<'static>>,
+    /// What is not believed all the same; it may grow.
+    pub revoked: Arc<Revocations>,
     roots: Arc<rustls::RootCertStore>,
     chain: Vec<CertificateDer<'static>>,
     key: rustls::pki_types::PrivateKeyDer<'static>,

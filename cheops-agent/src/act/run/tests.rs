@@ -205,7 +205,7 @@ fn trust(authority: &Authority, identity: &PeerIdentity) -> Arc<Trust> {
     std::fs::write(path("cert"), issued.certificate).expect("a file");
     std::fs::write(path("key"), issued.key).expect("a file");
     std::fs::set_permissions(path("key"), std::fs::Permissions::from_mode(0o600)).expect("a mode");
-    Arc::new(Trust::load(identity.clone(), &path("ca"), &path("cert"), &path("key")).expect("trust"))
+    Arc::new(Trust::load(identity.clone(), &path("ca"), &path("cert"), &path("key"), Arc::default()).expect("trust"))
 }
 
 /// What came of one request at an agent.

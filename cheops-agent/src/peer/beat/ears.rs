@@ -7,7 +7,7 @@ use ring::hmac;
 
 use super::{Beat, Key, LENGTH};
 use crate::metadata::latency::Loss;
-use crate::names::SiteName;
+use crate::names::{HostName, SiteName};
 use crate::peer::PeerIdentity;
 
 /// Agents that are listened to: more than a federation has.
@@ -49,6 +49,11 @@ impl Ears {
         let key = Key::new();
         self.keys.insert(key.id, Ear { of: of.clone(), key: key.mac(), heard: Heard::default() });
         Some(key)
+    }
+
+    /// Takes the keys of these hosts back.
+    pub(in crate::peer) fn forget(&mut self, gone: impl Fn(&SiteName, &HostName) -> bool) {
+        self.keys.retain(|_, ear| !gone(&ear.of.site, &ear.of.host));
     }
 
     /// A datagram came: the answer to it, if it is a probe that was not heard before. `hears` says whether this agent

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Ping, PingPong};
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, OtherError};
+use rustls::{AlertDescription, CertificateError, OtherError};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::ClientLimits;
 use crate::names::SiteName;
 use crate::peer::cork::corked;
-use crate::peer::trust::{Security, client_config};
+use crate::peer::trust::{Security, Shown, client_config};
 use crate::peer::{HEADER_LIST, READ_BYTES, STREAM_WINDOW, connection_window};
 
 /// A link that was made.
@@ -26,6 +26,8 @@ pub(super) struct Dialled {
     /// Must be polled for anything to move.
     pub(super) connection: Pin<Box<dyn Future<Output = Result<(), h2::Error>> + Send>>,
     pub(super) ping_pong: Option<PingPong>,
+    /// The agent's certificate; none without TLS.
+    pub(super) shown: Option<Shown>,
 }
 
 /// Why no link could be made. Nothing of a request was sent.
@@ -45,6 +47,9 @@ pub(super) enum DialError {
     Config(#[from] rustls::Error),
 }
 
+/// What a host is told that is not believed any more.
+const REVOKED: &str = "this host's certificate was revoked: it was removed from the federation, and may join again";
+
 trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
@@ -56,6 +61,7 @@ pub(super) async fn dial(
 ) -> Result<Dialled, DialError> {
     let tcp = TcpStream::connect(address).await.map_err(DialError::Connect)?;
     set_options(&tcp, limits).map_err(DialError::Connect)?;
+    let mut shown = None;
     let transport: Box<dyn Transport> = match security {
         Security::Unjoined => return Err(DialError::NotJoined),
         Security::Insecure => Box::new(tcp),
@@ -69,10 +75,12 @@ pub(super) async fn dial(
             if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
                 return Err(DialError::NotHttp2);
             }
+            let certificate = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            shown = certificate.and_then(|certificate| Shown::of(certificate).ok());
             Box::new(tls)
         }
     };
-    http2(transport, limits).await
+    Ok(Dialled { shown, ..http2(transport, limits).await? })
 }
 
 async fn http2(transport: Box<dyn Transport>, limits: &ClientLimits) -> Result<Dialled, DialError> {
@@ -97,7 +105,7 @@ async fn http2(transport: Box<dyn Transport>, limits: &ClientLimits) -> Result<D
             ended = &mut connection => return Err(ended.err().map_or(DialError::NotHttp2, http2_reason)),
         }
     }
-    Ok(Dialled { sender, connection, ping_pong })
+    Ok(Dialled { sender, connection, ping_pong, shown: None })
 }
 
 fn set_options(tcp: &TcpStream, limits: &ClientLimits) -> io::Result<()> {
@@ -115,11 +123,18 @@ fn http2_reason(error: h2::Error) -> DialError {
     }
 }
 
+fn told_revoked() -> rustls::Error {
+    rustls::Error::AlertReceived(AlertDescription::CertificateRevoked)
+}
+
 /// rustls prints errors of a verifier of our own by their structure; people want their words.
 fn tls_reason(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(ours)))) => ours.to_string(),
+        Some(rustls::Error::InvalidCertificate(CertificateError::Revoked)) => "its certificate was revoked".to_owned(),
+        // HTTP/2 keeps an error's text alone.
+        _ if error.to_string() == told_revoked().to_string() => REVOKED.to_owned(),
         _ => error.to_string(),
     }
 }

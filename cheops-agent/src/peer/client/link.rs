@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use super::dial::{Dialled, dial};
+use crate::metadata::record;
 use crate::names::SiteName;
 use crate::peer::counters::{Count, Counters};
 use crate::peer::pulse;
+use crate::peer::trust::{Security, Shown};
 
 /// After a first failure; doubled with each further one, and jittered down to its half.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -70,9 +72,38 @@ pub(super) struct Way {
 /// Counts as an open exchange as long as it lives.
 pub(in crate::peer) struct OpenExchange(#[expect(dead_code, reason = "it is counted, not read")] Arc<()>);
 
+/// With what a link was made.
+#[derive(Clone)]
+struct Made {
+    security: Arc<Security>,
+    /// The other's certificate; none without TLS.
+    shown: Option<Shown>,
+}
+
+impl Made {
+    /// Whether a new link would show, or be shown, other certificates: this agent has another one, or the other's is in
+    /// the last part of its life, so that it has another one by now.
+    fn is_old(&self, security: &Arc<Security>) -> bool {
+        let last = |shown: &Shown| {
+            let end = u64::try_from(shown.not_after).unwrap_or_default().saturating_mul(1000);
+            let part = u64::try_from(shown.life().as_millis() / 6).unwrap_or(u64::MAX);
+            record::now() > end.saturating_sub(part)
+        };
+        !Arc::ptr_eq(&self.security, security) || self.shown.as_ref().is_some_and(last)
+    }
+
+    /// Resolves when the other's certificate is revoked.
+    async fn revoked(&self) {
+        match (&*self.security, &self.shown) {
+            (Security::Tls(trust), Some(shown)) => trust.revoked.come(shown).await,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
 enum State {
     New,
-    Up { sender: SendRequest<Bytes>, number: u64 },
+    Up { sender: SendRequest<Bytes>, number: u64, made: Made },
     Down { until: Instant, failures: u32, reason: String, number: u64 },
 }
 
@@ -85,6 +116,13 @@ impl Link {
     /// Where a request can be handed to, after dialling if need be. While the agent is known to be down, fails at once.
     pub(super) async fn sender(self: &Arc<Self>, client: &Client, asker: Asker) -> Result<Way, Trouble> {
         if let Some(known) = self.known(asker) {
+            // Nobody waits for a probe's link: it is made anew here, and requests go on over the one that is there.
+            if asker == Asker::Probe
+                && self.is_old(client)
+                && let Ok(dialling) = self.dialling.clone().try_lock_owned()
+            {
+                client.tasks.spawn(self.clone().connect(client, dialling));
+            }
             return known;
         }
         if let Ok(dialling) = self.dialling.clone().try_lock_owned() {
@@ -115,9 +153,13 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_old(&self, client: &Client) -> bool {
+        matches!(&*self.lock(), State::Up { made, .. } if made.is_old(&client.security.load()))
+    }
+
     fn known(&self, asker: Asker) -> Option<Result<Way, Trouble>> {
         match &*self.lock() {
-            State::Up { sender, number } => {
+            State::Up { sender, number, .. } => {
                 let most = sender.current_max_send_streams();
                 // HTTP/2 would queue it, and nobody could tell any more whether it was sent.
                 Some(if Arc::strong_count(&self.open) > most {
@@ -152,10 +194,14 @@ impl Link {
                 }
             };
             counters.add(Count::Dialled);
-            let number = self.up(dialled.sender.clone());
+            let made = Made { security, shown: dialled.shown.clone() };
+            let number = self.up(dialled.sender.clone(), made.clone());
             drop(dialling);
-            let end = drive(dialled, &self.stop).await;
-            if !self.stop.is_cancelled() {
+            let end = tokio::select! {
+                end = drive(dialled, &self.stop) => end,
+                () = made.revoked() => End { reason: "its certificate was revoked".to_owned(), silent: true },
+            };
+            if !self.stop.is_cancelled() && self.is(number) {
                 counters.add(Count::LinkLost);
                 tracing::info!(site = %self.site, address = self.address, reason = end.reason, "the link to a peer is gone");
             }
@@ -163,13 +209,13 @@ impl Link {
         }
     }
 
-    fn up(&self, sender: SendRequest<Bytes>) -> u64 {
+    fn up(&self, sender: SendRequest<Bytes>, made: Made) -> u64 {
         let mut state = self.lock();
         let number = match &*state {
             State::New => 1,
             State::Up { number, .. } | State::Down { number, .. } => number + 1,
         };
-        *state = State::Up { sender, number };
+        *state = State::Up { sender, number, made };
         number
     }
 
@@ -181,6 +227,11 @@ impl Link {
             let reason = "its agent takes no more exchanges on this link".to_owned();
             *state = State::Down { until: Instant::now(), failures: 0, reason, number: left };
         }
+    }
+
+    /// Whether the connection of that number is the one that requests go over.
+    fn is(&self, number: u64) -> bool {
+        matches!(&*self.lock(), State::Up { number: current, .. } if *current == number)
     }
 
     /// The connection of that number has ended; a newer one is left alone. If its agent closed it, the next request
@@ -198,7 +249,11 @@ impl Link {
         let mut state = self.lock();
         let (failures, number) = match &*state {
             State::New => (0, 0),
-            State::Up { number, .. } => (0, *number),
+            State::Up { .. } => {
+                // The link that is there still does.
+                tracing::info!(site = %self.site, address = self.address, reason, "a peer's link can't be renewed");
+                return;
+            }
             State::Down { failures, number, .. } => (*failures, *number),
         };
         if failures == 0 {
@@ -227,7 +282,7 @@ struct End {
 
 /// Runs the connection until it ends.
 async fn drive(dialled: Dialled, stop: &CancellationToken) -> End {
-    let Dialled { sender, connection, ping_pong } = dialled;
+    let Dialled { sender, connection, ping_pong, .. } = dialled;
     // Else the connection would never be idle enough to end.
     drop(sender);
     tokio::select! {

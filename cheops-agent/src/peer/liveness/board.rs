@@ -205,6 +205,18 @@ impl Board {
         }
     }
 
+    /// Believes no datagram any more of the hosts of which `gone` is true.
+    pub(super) fn forget(&mut self, gone: impl Fn(&SiteName, &HostName) -> bool) {
+        self.ears.forget(&gone);
+        for ((site, _), agent) in &mut self.agents {
+            if agent.host.as_ref().is_some_and(|host| gone(site, host))
+                && let Some(aim) = agent.aim.take()
+            {
+                self.aims.remove(&aim.id());
+            }
+        }
+    }
+
     /// The datagrams that are to be sent now.
     pub(super) fn due(&mut self) -> Vec<(SocketAddr, [u8; beat::LENGTH])> {
         let (now, at) = (self.now, self.looked.unwrap_or_else(Instant::now));

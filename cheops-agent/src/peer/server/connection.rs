@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::OptionFuture;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{Method, Request, Response, StatusCode};
@@ -11,17 +13,19 @@ use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{Call, Host, Serve, ServerLimits};
+use crate::metadata::record;
 use crate::peer::client::{Asks, Hello};
 use crate::peer::cork::corked;
 use crate::peer::counters::Count;
 use crate::peer::envelope::Envelope;
-use crate::peer::trust::{IdentityError, PeerIdentity, Security};
+use crate::peer::trust::{IdentityError, PeerIdentity, Revocations, Security, Shown, Trust};
 use crate::peer::{
     EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, NOTE_PATH, READ_BYTES, STREAM_WINDOW, connection_window, pulse,
 };
@@ -47,6 +51,8 @@ pub(super) enum ConnectionError {
     Http2(#[from] h2::Error),
     #[error("{0}")]
     Silent(String),
+    #[error("the certificate of {0} was revoked, or its authority is not believed any more")]
+    NoMember(PeerIdentity),
 }
 
 impl ConnectionError {
@@ -58,6 +64,7 @@ impl ConnectionError {
             Self::Http2(error) if error.is_io() => Count::LinkLost,
             Self::Http2(_) => Count::ProtocolError,
             Self::Silent(_) => Count::LinkLost,
+            Self::NoMember(_) => Count::Revoked,
         }
     }
 }
@@ -70,6 +77,33 @@ struct Caller {
     address: SocketAddr,
 }
 
+/// A peer's certificate, as long as its connection lives.
+struct Member {
+    shown: Shown,
+    chain: Vec<CertificateDer<'static>>,
+    revoked: Arc<Revocations>,
+}
+
+impl Member {
+    /// Resolves when the peer isn't believed any more.
+    async fn ends(&self, mut security: watch::Receiver<Arc<Security>>) {
+        let believed = |security: &Security| match security {
+            Security::Tls(trust) => trust.believes(&self.chain),
+            Security::Insecure | Security::Unjoined => false,
+        };
+        tokio::select! {
+            () = self.revoked.come(&self.shown) => {}
+            _ = security.wait_for(|security| !believed(security)) => {}
+        }
+    }
+
+    /// Resolves when its certificate has expired.
+    async fn expires(&self) {
+        let end = u64::try_from(self.shown.not_after).unwrap_or_default().saturating_mul(1000);
+        sleep(Duration::from_millis(end.saturating_sub(record::now()))).await;
+    }
+}
+
 pub(super) async fn serve<S: Serve>(
     host: &Arc<Host>,
     tcp: TcpStream,
@@ -78,27 +112,32 @@ pub(super) async fn serve<S: Serve>(
     stop: CancellationToken,
 ) -> Result<(), ConnectionError> {
     set_options(&tcp, &host.limits).map_err(ConnectionError::Tls)?;
-    let security = host.security.load_full();
+    let security = host.security.borrow().clone();
     match &*security {
         Security::Unjoined => Err(ConnectionError::NotJoined),
-        Security::Insecure => http2(host, tcp, Caller { identity: None, address }, serve, stop).await,
+        Security::Insecure => http2(host, tcp, (Caller { identity: None, address }, None), serve, stop).await,
         Security::Tls(trust) => {
             let acceptor = TlsAcceptor::from(trust.server.clone());
             let handshake =
                 timeout(host.limits.handshake, acceptor.accept(BufReader::with_capacity(READ_BYTES, tcp))).await;
             let tls = handshake.map_err(|_| ConnectionError::Slow)?.map_err(ConnectionError::Tls)?;
-            let identity = identify(tls.get_ref().1.peer_certificates(), &host.identity.federation)?;
-            Box::pin(http2(host, tls, Caller { identity: Some(identity), address }, serve, stop)).await
+            let member = identify(tls.get_ref().1.peer_certificates(), &host.identity.federation, trust)?;
+            let caller = Caller { identity: Some(member.shown.identity.clone()), address };
+            Box::pin(http2(host, tls, (caller, Some(member)), serve, stop)).await
         }
     }
 }
 
-fn identify(chain: Option<&[CertificateDer<'_>]>, federation: &str) -> Result<PeerIdentity, ConnectionError> {
-    let certificate = chain.and_then(<[_]>::first).ok_or(IdentityError::Missing)?;
-    let identity = PeerIdentity::of_certificate(certificate)?;
-    match identity.federation == federation {
-        true => Ok(identity),
-        false => Err(ConnectionError::Federation(identity.federation)),
+fn identify(
+    chain: Option<&[CertificateDer<'static>]>,
+    federation: &str,
+    trust: &Trust,
+) -> Result<Member, ConnectionError> {
+    let chain = chain.unwrap_or_default();
+    let shown = Shown::of(chain.first().ok_or(IdentityError::Missing)?)?;
+    match shown.identity.federation == federation {
+        true => Ok(Member { shown, chain: chain.to_vec(), revoked: trust.revoked.clone() }),
+        false => Err(ConnectionError::Federation(shown.identity.federation)),
     }
 }
 
@@ -112,35 +151,43 @@ fn set_options(tcp: &TcpStream, limits: &ServerLimits) -> std::io::Result<()> {
 async fn http2<S: Serve>(
     host: &Arc<Host>,
     io: impl AsyncRead + AsyncWrite + Unpin,
-    caller: Caller,
+    (caller, member): (Caller, Option<Member>),
     serve: Arc<S>,
     stop: CancellationToken,
 ) -> Result<(), ConnectionError> {
     let (io, cork) = corked(io);
-    cork.during(streams(host, io, caller, serve, stop)).await
+    cork.during(streams(host, io, (caller, member), serve, stop)).await
+}
+
+fn builder(exchanges: u32) -> h2::server::Builder {
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(connection_window(exchanges))
+        .max_concurrent_streams(exchanges.saturating_add(PROBES))
+        .max_header_list_size(HEADER_LIST)
+        // A peer whose clients all give up at once is no attacker; h2's own limit of 20 would end its whole link.
+        .max_pending_accept_reset_streams(exchanges as usize)
+        // The end of a request that comes after its answer is no offence either.
+        .max_local_error_reset_streams(None)
+        .max_concurrent_reset_streams(exchanges as usize);
+    builder
 }
 
 async fn streams<S: Serve>(
     host: &Arc<Host>,
     io: impl AsyncRead + AsyncWrite + Unpin,
-    caller: Caller,
+    (caller, member): (Caller, Option<Member>),
     serve: Arc<S>,
     stop: CancellationToken,
 ) -> Result<(), ConnectionError> {
-    let handshake = h2::server::Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(connection_window(host.limits.exchanges))
-        .max_concurrent_streams(host.limits.exchanges.saturating_add(PROBES))
-        .max_header_list_size(HEADER_LIST)
-        // A peer whose clients all give up at once is no attacker; h2's own limit of 20 would end its whole link.
-        .max_pending_accept_reset_streams(host.limits.exchanges as usize)
-        // The end of a request that comes after its answer is no offence either.
-        .max_local_error_reset_streams(None)
-        .max_concurrent_reset_streams(host.limits.exchanges as usize)
-        .handshake::<_, Bytes>(io);
+    let handshake = builder(host.limits.exchanges).handshake::<_, Bytes>(io);
     let mut connection = timeout(host.limits.handshake, handshake).await.map_err(|_| ConnectionError::Slow)??;
     host.counters.add(Count::Connected);
     let mut pulse = Box::pin(pulse::beat(connection.ping_pong()));
+    let member = member.as_ref();
+    let mut ends = Box::pin(OptionFuture::from(member.map(|member| member.ends(host.security.subscribe()))));
+    let mut expires = Box::pin(OptionFuture::from(member.map(Member::expires)));
     let mut streams = JoinSet::new();
     let mut stopping = false;
     loop {
@@ -148,6 +195,15 @@ async fn streams<S: Serve>(
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
                 connection.graceful_shutdown();
+            }
+            // What is open may end well; for more, the peer comes again with another certificate.
+            Some(()) = &mut expires, if !stopping => {
+                stopping = true;
+                connection.graceful_shutdown();
+            }
+            Some(()) = &mut ends => {
+                let identity = caller.identity.clone().unwrap_or_else(|| host.identity.clone());
+                return Err(ConnectionError::NoMember(identity));
             }
             reason = &mut pulse => return Err(ConnectionError::Silent(reason)),
             Some(_) = streams.join_next() => {}

@@ -10,14 +10,14 @@ use crate::metadata::{Site, Snapshot};
 use crate::peer::trust::Authority;
 
 /// A site's agent: server, client and board.
-struct Node {
-    liveness: Arc<Liveness>,
+pub(super) struct Node {
+    pub(super) liveness: Arc<Liveness>,
     address: SocketAddr,
     tasks: JoinSet<()>,
 }
 
 /// Makes agents of these sites that all know each other. `secure`: with certificates, and so with datagrams.
-async fn nodes(names: &[&str], secure: bool) -> Vec<Node> {
+pub(super) async fn nodes(names: &[&str], secure: bool) -> Vec<Node> {
     let authority = authority();
     let mut servers = Vec::new();
     for name in names {

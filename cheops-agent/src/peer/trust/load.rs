@@ -6,26 +6,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
-use super::{Joined, PeerIdentity, Security, Shown, Trust, TrustError, fingerprint, verify};
+use super::{Joined, PeerIdentity, Revocations, Security, Shown, Trust, TrustError, fingerprint, verify};
 use crate::config::{Config, PeerConfig, PeerSecurity};
 use crate::metadata::record::CertificateFacts;
 
 impl Security {
     /// What the configuration says, with the files read and checked. `config.peer` being absent is the caller's affair.
-    pub fn load(config: &Config, peer: &PeerConfig) -> Result<Self, TrustError> {
+    pub fn load(config: &Config, peer: &PeerConfig, revoked: &Arc<Revocations>) -> Result<Self, TrustError> {
         match &peer.security {
             PeerSecurity::Tls { ca, cert, key } => {
-                Ok(Self::Tls(Arc::new(Trust::load(identity(config), ca, cert, key)?)))
+                Ok(Self::Tls(Arc::new(Trust::load(identity(config), ca, cert, key, revoked.clone())?)))
             }
             PeerSecurity::Joined { directory } => {
                 let joined = Joined::at(directory);
                 if !joined.is_whole() {
                     return Ok(Self::Unjoined);
                 }
-                let trust = Trust::load(identity(config), &joined.ca, &joined.certificate, &joined.key)?;
-                Ok(Self::Tls(Arc::new(trust)))
+                let (ca, cert, key) = (&joined.ca, &joined.certificate, &joined.key);
+                Ok(Self::Tls(Arc::new(Trust::load(identity(config), ca, cert, key, revoked.clone())?)))
             }
             PeerSecurity::Insecure => {
                 let peers = config.sites.iter().flat_map(|site| &site.peers).map(String::as_str);
@@ -57,7 +57,13 @@ pub(super) fn insecure<'a>(
 
 impl Trust {
     /// Reads and checks the authority's certificates, this host's certificate chain and its key.
-    pub fn load(identity: PeerIdentity, ca: &Path, cert: &Path, key: &Path) -> Result<Self, TrustError> {
+    pub fn load(
+        identity: PeerIdentity,
+        ca: &Path,
+        cert: &Path,
+        key: &Path,
+        revoked: Arc<Revocations>,
+    ) -> Result<Self, TrustError> {
         let authorities = certificates(ca)?;
         let roots = verify::roots(&authorities)?;
         let chain = certificates(cert)?;
@@ -78,10 +84,18 @@ impl Trust {
             return Err(TrustError::KeyMismatch { key: key.to_owned(), cert: cert.to_owned() });
         }
         let roots = Arc::new(roots);
-        let server = verify::server_config(&roots, &chain, &private)?;
+        let server = verify::server_config(&roots, &chain, &private, &revoked)?;
         let signer = authorities.iter().find(|authority| verify::is_by(&chain, authority)).map(fingerprint);
         let signer = signer.unwrap_or_default();
-        Ok(Self { identity, not_after, shown, signer, authorities, roots, chain, key: private, server })
+        Ok(Self { identity, not_after, shown, signer, authorities, revoked, roots, chain, key: private, server })
+    }
+
+    /// Whether a peer with these certificates would be let in now.
+    pub(in crate::peer) fn believes(&self, chain: &[CertificateDer<'static>]) -> bool {
+        let shown = chain.first().and_then(|first| Shown::of(first).ok());
+        let then = |shown: Shown| UnixTime::since_unix_epoch(shown.from());
+        // Its end is another matter: what is open then may end well.
+        shown.is_some_and(|shown| verify::signed_by_at(chain, &self.roots, then(shown)).is_ok())
     }
 
     /// What others need to know of this host's certificate.

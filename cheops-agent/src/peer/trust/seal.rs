@@ -10,7 +10,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -94,7 +93,6 @@ impl Signed {
     pub fn new(
         trust: &Trust,
         authority: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
-        revoked: Arc<Revocations>,
         written: Arc<Written>,
     ) -> Result<Self, SealError> {
         let certificate = trust.chain.first().cloned().ok_or(SealError::Missing)?;
@@ -106,7 +104,7 @@ impl Signed {
             roots: trust.roots.clone(),
             host,
             authority: authority.map(pen).transpose()?,
-            revoked,
+            revoked: trust.revoked.clone(),
             written,
             good: Mutex::default(),
         })
@@ -139,9 +137,8 @@ impl Signed {
         if shown.identity.federation != self.identity.federation {
             return Err(stranger(format!("it is of the federation {}", shown.identity.federation)));
         }
-        let then = Duration::from_secs(u64::try_from(shown.not_before).unwrap_or_default());
         let chain = std::slice::from_ref(certificate);
-        verify::signed_by_at(chain, &self.roots, UnixTime::since_unix_epoch(then))
+        verify::signed_by_at(chain, &self.roots, UnixTime::since_unix_epoch(shown.from()))
             .map_err(|error| stranger(error.to_string()))?;
         let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         if good.len() >= MOST {

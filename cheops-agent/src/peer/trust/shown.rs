@@ -48,6 +48,11 @@ impl Shown {
         CertificateFacts { serial: self.serial.clone(), expires, authority }
     }
 
+    /// From when on it is good, since 1970.
+    pub fn from(&self) -> Duration {
+        Duration::from_secs(u64::try_from(self.not_before).unwrap_or_default())
+    }
+
     /// How long it is good in all, from when it was issued.
     pub fn life(&self) -> Duration {
         let end = u64::try_from(self.not_after).unwrap_or_default().saturating_mul(1000);

@@ -48,7 +48,7 @@ impl Files {
     }
 
     fn load(&self) -> Result<Trust, TrustError> {
-        Trust::load(berlin(), &self.path("ca.pem"), &self.path("cert.pem"), &self.path("key.pem"))
+        Trust::load(berlin(), &self.path("ca.pem"), &self.path("cert.pem"), &self.path("key.pem"), Arc::default())
     }
 
     /// The error, whose text must name the file and the reason.
@@ -182,7 +182,7 @@ fn plain_text_is_for_loopback_only() {
 #[test]
 fn paths_in_errors_are_whole() {
     let missing = Path::new("/nonexistent/cheops/ca.pem");
-    let error = Trust::load(berlin(), missing, missing, missing).expect_err("an error");
+    let error = Trust::load(berlin(), missing, missing, missing, Arc::default()).expect_err("an error");
     assert!(error.to_string().contains("/nonexistent/cheops/ca.pem"));
 }
 

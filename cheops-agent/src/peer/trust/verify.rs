@@ -6,14 +6,15 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, OtherError, RootCertStore,
-    ServerConfig, SignatureScheme, version::TLS13,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, InconsistentKeys, OtherError,
+    RootCertStore, ServerConfig, SignatureScheme, version::TLS13,
 };
 
-use super::{PeerIdentity, Trust};
+use super::{Revocations, Shown, Trust};
 use crate::names::SiteName;
 
 const ALPN: &[u8] = b"h2";
@@ -69,10 +70,12 @@ pub(super) fn server_config(
     roots: &Arc<RootCertStore>,
     chain: &[CertificateDer<'static>],
     key: &PrivateKeyDer<'static>,
+    revoked: &Arc<Revocations>,
 ) -> Result<Arc<ServerConfig>, Error> {
     let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
         .build()
         .map_err(|error| Error::General(error.to_string()))?;
+    let clients = Arc::new(Members { clients, revoked: revoked.clone() });
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(clients)
@@ -89,6 +92,7 @@ pub(in crate::peer) fn client_config(trust: &Trust, site: &SiteName) -> Result<A
         roots: trust.roots.clone(),
         federation: trust.identity.federation.clone(),
         site: site.clone(),
+        revoked: trust.revoked.clone(),
         algorithms: algorithms(),
     };
     let mut config = ClientConfig::builder_with_provider(provider())
@@ -108,6 +112,7 @@ struct Demands {
     roots: Arc<RootCertStore>,
     federation: String,
     site: SiteName,
+    revoked: Arc<Revocations>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -118,6 +123,14 @@ struct AnotherSite {
     found: String,
     federation: String,
     site: SiteName,
+}
+
+/// The error is what tells the other end why (RFC 8446, 6.2: certificate_revoked).
+fn unrevoked(revoked: &Revocations, shown: &Shown) -> Result<(), Error> {
+    match revoked.hold(shown) {
+        true => Err(Error::InvalidCertificate(CertificateError::Revoked)),
+        false => Ok(()),
+    }
 }
 
 fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -135,7 +148,9 @@ impl ServerCertVerifier for Demands {
     ) -> Result<ServerCertVerified, Error> {
         let parsed = ParsedCertificate::try_from(end_entity)?;
         verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, self.algorithms.all)?;
-        let found = PeerIdentity::of_certificate(end_entity).map_err(refused)?;
+        let shown = Shown::of(end_entity).map_err(refused)?;
+        unrevoked(&self.revoked, &shown)?;
+        let found = shown.identity;
         if found.federation != self.federation || found.site != self.site {
             let (federation, site) = (self.federation.clone(), self.site.clone());
             return Err(refused(AnotherSite { found: found.to_uri(), federation, site }));
@@ -163,5 +178,62 @@ impl ServerCertVerifier for Demands {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// Whom a server lets in: the authority's, but for those that were revoked.
+#[derive(Debug)]
+struct Members {
+    clients: Arc<dyn ClientCertVerifier>,
+    revoked: Arc<Revocations>,
+}
+
+impl ClientCertVerifier for Members {
+    fn offer_client_auth(&self) -> bool {
+        self.clients.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.clients.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.clients.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.clients.verify_client_cert(end_entity, intermediates, now)?;
+        // One that names nobody of ours is refused after the handshake, with a better reason.
+        if let Ok(shown) = Shown::of(end_entity) {
+            unrevoked(&self.revoked, &shown)?;
+        }
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.clients.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.clients.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.clients.supported_verify_schemes()
     }
 }

@@ -38,10 +38,11 @@ impl Agents {
     fn with(&self, issued: &Issued, identity: PeerIdentity, signs: bool) -> Signed {
         let files = Files::new(self.authority.certificate(), issued);
         let path = |name| files.path(name);
-        let trust = Trust::load(identity, &path("ca.pem"), &path("cert.pem"), &path("key.pem")).expect("good files");
+        let trust = Trust::load(identity, &path("ca.pem"), &path("cert.pem"), &path("key.pem"), self.revoked.clone());
+        let trust = trust.expect("good files");
         let key = PrivateKeyDer::from_pem_slice(self.authority.key().as_bytes()).expect("a key");
         let signs = signs.then(|| (trust.authorities[0].clone(), key));
-        Signed::new(&trust, signs, self.revoked.clone(), Arc::new(Written::default())).expect("a key that signs")
+        Signed::new(&trust, signs, Arc::new(Written::default())).expect("a key that signs")
     }
 }
 
