@@ -24,6 +24,7 @@ mod start;
 mod stop;
 mod store;
 mod successor;
+mod trust;
 
 use std::process::ExitCode;
 

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::peers::Ends;
 use crate::admin::Agent;
 use crate::config::{Config, MetadataConfig};
 use crate::metadata::publish::{self, Facts};
 use crate::metadata::record::{self, HostRecord, Millis};
 use crate::metadata::truth::Write;
 use crate::metadata::{Key, Store};
+use crate::peer::Security;
+use crate::peer::trust::fingerprint;
 
 /// How soon a record is written again that came to nothing, and how often is looked whether there is one.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -54,14 +58,15 @@ fn ip(address: nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
 /// Tells what this agent is and has.
 pub struct Publisher {
     agent: Arc<Agent>,
+    ends: Option<Ends>,
     started: Millis,
     /// What was written last, and when.
     written: Mutex<BTreeMap<Key, (Write, Instant)>>,
 }
 
 impl Publisher {
-    pub fn new(agent: Arc<Agent>) -> Self {
-        Self { agent, started: record::now(), written: Mutex::default() }
+    pub fn new(agent: Arc<Agent>, ends: Option<Ends>) -> Self {
+        Self { agent, ends, started: record::now(), written: Mutex::default() }
     }
 
     /// Writes what is missing or different, whether the backend can be reached or not.
@@ -95,12 +100,17 @@ impl Publisher {
     }
 
     fn facts(&self, config: &Config) -> Facts {
+        let security = self.ends.as_ref().map(|ends| ends.shown.client.security());
+        let trust = match security.as_deref() {
+            Some(Security::Tls(trust)) => Some(trust),
+            _ => None,
+        };
         let host = HostRecord {
             peers: config.peer.as_ref().map(|peer| reached(peer.listen)).unwrap_or_default(),
             agent: env!("CARGO_PKG_VERSION").to_owned(),
-            certificate: None,
-            signs: false,
-            trusts: Vec::new(),
+            certificate: trust.map(|trust| trust.facts()),
+            signs: self.ends.as_ref().is_some_and(|ends| ends.signs.load(Ordering::Relaxed)),
+            trusts: trust.map(|trust| trust.authorities.iter().map(fingerprint).collect()).unwrap_or_default(),
         };
         Facts { host, started: self.started, now: record::now() }
     }

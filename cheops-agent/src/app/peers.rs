@@ -4,23 +4,31 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::admin;
-use crate::config::{Config, PeerConfig};
+use crate::config::{Config, PeerConfig, PeerSecurity};
+use crate::metadata::Store;
+use crate::metadata::seal::{Stranger, Unsealed};
 use crate::peer::client::ClientLimits;
 use crate::peer::server::ServerLimits;
-use crate::peer::trust::identity;
+use crate::peer::trust::{Joined, Signed, Written, identity};
 use crate::peer::{Client, Counters, Liveness, Revocations, Security, Server};
 
-/// Both ends; the server listens already.
+/// Both ends; the server listens already. Cheap to share.
+#[derive(Clone)]
 pub struct Ends {
     pub shown: admin::Peers,
     pub server: Arc<Server>,
     /// What is not believed any more.
     pub revoked: Arc<Revocations>,
+    /// When records were written, as far as it was seen.
+    pub written: Arc<Written>,
+    /// Whether this host has the key of an authority that is believed.
+    pub signs: Arc<AtomicBool>,
 }
 
 /// Reads the certificates and listens, with what an earlier agent left as its listener if that is at the same address. To
@@ -55,7 +63,7 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
     };
     let liveness = Liveness::new();
     let server = Arc::new(server.telling(liveness.clone()));
-    Ok(Ends { shown: admin::Peers { client, liveness, counters }, server, revoked })
+    Ok(Ends { shown: admin::Peers { client, liveness, counters }, server, revoked, written: Arc::default(), signs: Arc::default() })
 }
 
 /// Where it is kept what was revoked.
@@ -74,14 +82,40 @@ pub fn usable(left: OwnedFd, address: SocketAddr) -> Option<TcpListener> {
 }
 
 impl Ends {
-    /// Reads the certificates again: a renewed one is used from the next connection on.
+    /// Reads the certificates again: others are used from the next connection on, and for the next record.
     ///
     /// # Errors
     /// When a file can't be used; the old ones stay.
-    pub fn renew(&self, config: &Config, peer: &PeerConfig) -> anyhow::Result<()> {
+    pub fn take_up(&self, config: &Config, peer: &PeerConfig, metadata: &Store) -> anyhow::Result<()> {
         let security = Security::load(config, peer, &self.revoked)?;
+        self.fit_seal(peer, &security, metadata)?;
         self.shown.client.replace_security(security.clone());
         self.server.replace_security(security);
+        Ok(())
+    }
+
+    /// Gives the metadata the seal that fits the certificates.
+    ///
+    /// # Errors
+    /// When a key is of a kind that can't sign.
+    pub fn seal(&self, peer: &PeerConfig, metadata: &Store) -> anyhow::Result<()> {
+        self.fit_seal(peer, &self.shown.client.security(), metadata)
+    }
+
+    fn fit_seal(&self, peer: &PeerConfig, security: &Security, metadata: &Store) -> anyhow::Result<()> {
+        let authority = match (&peer.security, security) {
+            (PeerSecurity::Joined { directory }, Security::Tls(trust)) => trust.authority(&Joined::at(directory)),
+            _ => None,
+        };
+        self.signs.store(authority.is_some(), Ordering::Relaxed);
+        if metadata.is_embedded() {
+            return Ok(());
+        }
+        metadata.replace_seal(match security {
+            Security::Insecure => Box::new(Unsealed),
+            Security::Unjoined => Box::new(Stranger),
+            Security::Tls(trust) => Box::new(Signed::new(trust, authority, self.written.clone())?),
+        });
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ async fn apply(started: &Started, level: &Level, level_is_fixed: bool) -> anyhow
     let profiles = Profiles::for_config(&loaded.config)?;
     let (next, changes) = config::reload::reload(&agent.config(), loaded.config);
     if let (Some(ends), Some(peer)) = (&started.peers, &next.peer) {
-        ends.renew(&next, peer)?;
+        ends.take_up(&next, peer, &agent.metadata)?;
     }
     if !level_is_fixed {
         level.set(&next.log.level)?;

@@ -18,6 +18,7 @@ use super::knowledge::{self, Knowledge};
 use super::metadata::{self, Publisher};
 use super::peers::{self, Ends};
 use super::store::{NAME_ADMIN, NAME_ADMIN_TCP, NAME_PEER, Store};
+use super::trust::Trusting;
 use super::{background, metrics};
 use crate::accept::Listeners;
 use crate::act::Shared;
@@ -103,6 +104,9 @@ async fn open(config: &Config, data: &Handle, store: &mut Store) -> anyhow::Resu
     let merged = merge(config, &names, &metadata.view(), &metadata::addresses());
     let listeners = open_listeners(config, data, store).await?;
     let ends = open_peers(config, data, store).await?;
+    if let (Some(ends), Some(peer)) = (&ends, &config.peer) {
+        ends.seal(peer, &metadata).context("[peer]")?;
+    }
     let prepared = prepare(config, store)?;
     let before = prepared.as_ref().map(Prepared::guarded_before).unwrap_or_default();
     let aliases = knowledge::aliases(&merged.snapshot, before).await;
@@ -132,7 +136,7 @@ fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store
     let server = ends.as_ref().map(|ends| ends.server.clone());
     Ok(Started {
         knowledge: Arc::new(Knowledge::new(agent.clone(), capture.clone())),
-        publisher: Arc::new(Publisher::new(agent.clone())),
+        publisher: Arc::new(Publisher::new(agent.clone(), ends.clone())),
         doors: Doors::new(listeners, server, agent.shared.clone(), data.clone()),
         agent,
         capture,
@@ -324,6 +328,9 @@ impl Started {
         self.background.spawn(self.knowledge.clone().follow());
         self.background.spawn(metadata::backend(self.agent.metadata.clone(), self.agent.config()));
         self.background.spawn(self.publisher.clone().keep());
+        if let Some(ends) = &self.peers {
+            self.background.spawn(Trusting::new(self.agent.clone(), ends.clone()).keep());
+        }
         self.background.spawn(background::watchdog(self.agent.clone(), self.data.clone(), self.doors.watch()));
         if let Capture::Ebpf(interceptor) = &self.capture {
             self.background.spawn(background::probes(self.agent.clone(), interceptor.clone()));

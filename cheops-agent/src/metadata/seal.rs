@@ -21,6 +21,8 @@ pub enum SealError {
     Older,
     #[error("only a host that signs certificates for the federation can write it, and this one doesn't")]
     NoAuthority,
+    #[error("this host has not joined the federation: see cheops site join")]
+    NotJoined,
     #[error("this host's key can't sign: {0}")]
     Unable(String),
 }
@@ -51,5 +53,19 @@ impl Seal for Unsealed {
 
     fn open(&self, _key: &Key, _full: &str, kept: &str) -> Result<String, SealError> {
         Ok(kept.to_owned())
+    }
+}
+
+/// Of a host that has not joined: it writes nothing, and knows nobody to believe.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stranger;
+
+impl Seal for Stranger {
+    fn seal(&self, _full: &str, _record: &str) -> Result<String, SealError> {
+        Err(SealError::NotJoined)
+    }
+
+    fn open(&self, _key: &Key, _full: &str, _kept: &str) -> Result<String, SealError> {
+        Err(SealError::NotJoined)
     }
 }

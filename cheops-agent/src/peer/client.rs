@@ -125,6 +125,11 @@ impl Client {
         self.security.store(Arc::new(security));
     }
 
+    /// With what it talks now.
+    pub fn security(&self) -> Arc<Security> {
+        self.security.load_full()
+    }
+
     /// Opens an exchange with the first of the site's agents that can be reached before `deadline`. No byte of the
     /// request is sent here, so every error's outcome is `not-sent`.
     pub async fn open(&self, site: &Site, envelope: &Envelope, deadline: Instant) -> Result<PeerStream, PeerError> {

@@ -90,6 +90,18 @@ impl Trust {
         Ok(Self { identity, not_after, shown, signer, authorities, revoked, roots, chain, key: private, server })
     }
 
+    /// The first of the authorities that are believed whose key this host has, with that key.
+    pub fn authority(&self, joined: &Joined) -> Option<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
+        let pem = std::fs::read(&joined.authority).ok()?;
+        let keys: Vec<PrivateKeyDer<'static>> = PrivateKeyDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
+        self.authorities.iter().find_map(|authority| {
+            let fits = |key: &&PrivateKeyDer<'static>| {
+                verify::key_fits(std::slice::from_ref(authority), key).unwrap_or(false)
+            };
+            Some((authority.clone(), keys.iter().find(fits)?.clone_key()))
+        })
+    }
+
     /// Whether a peer with these certificates would be let in now.
     pub(in crate::peer) fn believes(&self, chain: &[CertificateDer<'static>]) -> bool {
         let shown = chain.first().and_then(|first| Shown::of(first).ok());
