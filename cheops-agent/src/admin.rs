@@ -19,6 +19,7 @@ mod sites;
 mod standing;
 mod status;
 mod tap;
+pub mod upgrade;
 
 use std::sync::Arc;
 
@@ -77,6 +78,7 @@ fn all() -> Router<Arc<Agent>> {
         .route("/v1/sessions/{session}", get(sessions::get).delete(sessions::end))
         .route("/v1/sites/{name}/standing", post(standing::post))
         .route("/v1/config", get(files::get))
+        .route("/v1/upgrade", post(upgrade::post))
 }
 
 fn finish(routes: Router<Arc<Agent>>, agent: Arc<Agent>) -> Router {

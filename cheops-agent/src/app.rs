@@ -100,23 +100,34 @@ async fn live(
     let life = started.agent.life.clone();
     let mut told_ready = false;
     loop {
-        tokio::select! {
+        let asked = tokio::select! {
             () = life.is_ready(), if !told_ready => {
                 told_ready = true;
                 notify::ready();
+                continue;
             }
             told = signals.next() => match told {
                 Told::Stop => break,
-                Told::Replace => match successor::hand_over(&mut started).await {
-                    Ok(came) => {
-                        successor::retire(started, came, signals).await;
-                        return Ok(());
-                    }
-                    Err(error) => tracing::error!("no new agent has taken over, this one goes on: {error:#}"),
-                },
-                Told::Reload => reload::reload(&started, &level, arguments.log.is_some()).await,
+                Told::Replace => None,
+                Told::Reload => {
+                    reload::reload(&started, &level, arguments.log.is_some()).await;
+                    continue;
+                }
             },
+            Some(asked) = started.upgrades.recv() => Some(asked),
             ended = started.background.join_next() => anyhow::bail!("a task that never ends has ended: {ended:?}"),
+        };
+        let handed_over = successor::hand_over(&mut started).await;
+        if let Err(error) = &handed_over {
+            tracing::error!("no new agent has taken over, this one goes on: {error:#}");
+        }
+        if let Some(asked) = asked {
+            let outcome = handed_over.as_ref().map(|(successor, _)| *successor);
+            asked.answer(outcome.map_err(|error| format!("{error:#}")));
+        }
+        if let Ok((_, came)) = handed_over {
+            successor::retire(started, came, signals).await;
+            return Ok(());
         }
     }
     stop::stop(started, signals).await;

@@ -20,6 +20,7 @@ mod site;
 mod sites;
 mod status;
 mod tap;
+mod upgrade;
 mod version;
 
 use std::path::PathBuf;
@@ -79,6 +80,8 @@ pub enum Verb {
     Exec(exec::Arguments),
     /// Live requests, one line each
     Tap(tap::Arguments),
+    /// The program that is installed now takes over from the agent that runs; nobody notices
+    Upgrade(upgrade::Arguments),
     /// Everything that a report of a defect needs, without secrets
     BugReport(bug_report::Arguments),
     /// Prints what makes a shell complete the command's words
@@ -122,6 +125,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Exit> {
         Verb::Profile(arguments) => profile::run(&arguments, context),
         Verb::Exec(arguments) => exec::run(arguments, context),
         Verb::Tap(arguments) => tap::run(&arguments, context),
+        Verb::Upgrade(arguments) => upgrade::run(&arguments, context),
         Verb::BugReport(arguments) => bug_report::run(&arguments, context),
         Verb::Completion(arguments) => Ok(completion::run(&arguments)),
         Verb::Man(arguments) => man::run(&arguments),

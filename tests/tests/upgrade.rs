@@ -105,6 +105,40 @@ fn a_successor_that_can_not_start_changes_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A program that is prepared to take over, and gone when it is its turn.
+const GONE: &str = r#"#!/usr/bin/python3
+import os, socket
+if os.environ.get("CHEOPS_SUCCESSOR") == "between":
+    if os.fork():
+        os._exit(0)
+    talk = socket.socket(fileno=os.dup(0))
+    socket.recv_fds(talk, 4096, 64)
+    talk.send(b"prepared %d" % os.getpid())
+    talk.recv(64)
+"#;
+
+#[test]
+fn a_successor_that_fails_when_it_is_its_turn_is_undone() -> anyhow::Result<()> {
+    let mut site = Site::new(CONFIGURATION, "[Service]\nWatchdogSec=10s\n")?;
+    let mut crowd = site.crowd(TUNNELS)?;
+    crowd.goes_on(200)?;
+    let pid = site.pid()?;
+    let to = "/usr/bin/cheops-agent";
+    site.system.script(&format!("cat > {to}.new <<'END'\n{GONE}END\nchmod 755 {to}.new && mv {to}.new {to}"))?;
+    let refused = site.system.run(&["cheops", "upgrade"]).err().context("it can't take over")?.to_string();
+    ensure!(refused.contains("this one goes on: the other agent has ended"), "{refused}");
+    crowd.goes_on(200)?;
+    ensure!(site.pid()? == pid, "another process is the agent");
+    install(&site, false)?;
+    let said = site.system.run(&["cheops", "upgrade"])?;
+    ensure!(said.contains("has taken over from process"), "{said}");
+    site.replaced(&pid)?;
+    crowd.goes_on(200)?;
+    unnoticed(&mut site, crowd)?;
+    tell(2, "a successor that fails after the hand-over began is undone, and the next takes over");
+    Ok(())
+}
+
 /// The agent whose maps have another layout takes over by `change`, and then the ordinary one again.
 fn there_and_back(change: &str, tunnels: usize) -> anyhow::Result<(Site, Crowd)> {
     let site = Site::new(CONFIGURATION, "[Service]\nWatchdogSec=10s\n")?;

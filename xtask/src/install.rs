@@ -50,11 +50,11 @@ pub fn run(options: &Options) -> Result<()> {
     counts.removed = root.drop_stale(&files)?;
     root.write_list(&files)?;
     println!("installed below {}: {counts}", root.path.display());
-    if root.is_system() { settle() } else { Ok(()) }
+    if root.is_system() { settle(counts.written + counts.removed > 0) } else { Ok(()) }
 }
 
-/// Users, directories and units become known to the running system.
-fn settle() -> Result<()> {
+/// Users, directories and units become known to the running system, and an agent that runs hands over to what is new.
+fn settle(is_new: bool) -> Result<()> {
     for (program, arguments) in
         [("systemd-sysusers", ["cheops.conf"].as_slice()), ("systemd-tmpfiles", &["--create", "cheops.conf"])]
     {
@@ -62,10 +62,20 @@ fn settle() -> Result<()> {
     }
     if Path::new("/run/systemd/system").exists() {
         run::succeed(run::command("systemctl").arg("daemon-reload"))?;
+        if run::output(run::command("systemctl").args(["is-active", "cheops-agent.service"])).is_some() {
+            return if is_new { hand_over() } else { Ok(()) };
+        }
     }
     println!("next: say in /etc/cheops/agent.toml which site this is, and which services there are, then");
     println!("  cheops-agent --check-config && cheops-agent --check && systemctl enable --now cheops-agent");
     Ok(())
+}
+
+/// What a unit newly says of its sandbox holds from the next restart on.
+fn hand_over() -> Result<()> {
+    let failed =
+        "the new files are there, and the agent that ran goes on: see its log, then systemctl restart cheops-agent";
+    run::succeed(run::command("cheops").arg("upgrade")).context(failed)
 }
 
 /// The directory that everything is installed below.

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Life;
+use super::upgrade::Asked;
 use crate::act::Shared;
 use crate::config::Config;
 use crate::kernel::session::Sessions;
@@ -35,6 +37,8 @@ pub struct Agent {
     pub kernel_facts: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Checks that need the kernel's room; run at each question.
     pub kernel_checks: Box<dyn Fn() -> Vec<Check> + Send + Sync>,
+    /// Asks for a successor.
+    pub upgrades: mpsc::Sender<Asked>,
     /// Ends answers that would never end by themselves.
     pub stop: CancellationToken,
 }

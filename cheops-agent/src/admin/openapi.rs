@@ -18,6 +18,7 @@ const ROUTES: &[(&str, &str, &str, &str)] = &[
     ("/v1/sessions/{session}", "get", "One session", "application/json"),
     ("/v1/sessions/{session}", "delete", "Ends a session whose processes have ended", "application/json"),
     ("/v1/config", "get", "The configuration's files, without secrets", "application/json"),
+    ("/v1/upgrade", "post", "The program that is installed now takes over from this agent", "application/json"),
     ("/metrics", "get", "Counters in OpenMetrics text", "application/openmetrics-text"),
     ("/healthz", "get", "Whether the process answers", "text/plain"),
     ("/readyz", "get", "Whether the agent is ready, or what it waits for", "text/plain"),

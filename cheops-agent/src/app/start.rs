@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,7 @@ use crate::accept::Listeners;
 use crate::act::Shared;
 use crate::admin::agent::Known;
 use crate::admin::life::Part;
+use crate::admin::upgrade::{self, Asked};
 use crate::admin::{self, Agent, Life};
 use crate::config::{CgroupChoice, Config, InterceptMode, Loaded};
 use crate::kernel::session::Sessions;
@@ -49,6 +51,8 @@ pub struct Started {
     /// Tasks that end only with the agent.
     pub background: JoinSet<()>,
     pub admin: JoinSet<std::io::Result<()>>,
+    /// Who asks for a successor.
+    pub upgrades: mpsc::Receiver<Asked>,
 }
 
 /// Starts everything; when it returns, the agent is ready, or says in its log why it isn't yet.
@@ -132,7 +136,9 @@ fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store
     }
     shared.own.store(Arc::new(own_addresses(config, listeners.as_ref())?));
     let known = Known::new(names, aliases, merged.refused);
-    let agent = Arc::new(agent(path, loaded, (metadata, known), &capture, Arc::new(shared), ends.as_ref())?);
+    let (asks, upgrades) = upgrade::questions();
+    let agent = agent(path, loaded, (metadata, known), &capture, Arc::new(shared), ends.as_ref(), asks)?;
+    let agent = Arc::new(agent);
     let server = ends.as_ref().map(|ends| ends.server.clone());
     Ok(Started {
         knowledge: Arc::new(Knowledge::new(agent.clone(), capture.clone())),
@@ -147,6 +153,7 @@ fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store
         admin_listeners: Vec::new(),
         background: JoinSet::new(),
         admin: JoinSet::new(),
+        upgrades,
     })
 }
 
@@ -158,6 +165,7 @@ fn agent(
     capture: &Capture,
     shared: Arc<Shared>,
     ends: Option<&Ends>,
+    upgrades: mpsc::Sender<Asked>,
 ) -> anyhow::Result<Agent> {
     let config = loaded.config;
     let observer = shared.observer.clone();
@@ -177,6 +185,7 @@ fn agent(
             Box::new(move || capture.facts())
         },
         kernel_checks: Box::new(move || kernel::preflight(&config)),
+        upgrades,
         stop: CancellationToken::new(),
     })
 }

@@ -19,11 +19,12 @@ use crate::admin::Agent;
 use crate::admin::earlier::{self, Earlier};
 use crate::observe::Limit;
 
-/// Hands everything on. Then this agent serves only what it had; before that nothing is changed.
+/// Hands everything on to a successor: its process. Then this agent serves only what it had; before that nothing is
+/// changed.
 ///
 /// # Errors
 /// Why there is no successor. This agent goes on.
-pub async fn hand_over(started: &mut Started) -> anyhow::Result<Option<Came>> {
+pub async fn hand_over(started: &mut Started) -> anyhow::Result<(i32, Option<Came>)> {
     let mut all = started.to_keep().context("no descriptors are free")?;
     all.extend(started.admin_to_keep()?);
     let program = started.program.clone();
@@ -50,7 +51,7 @@ pub async fn hand_over(started: &mut Started) -> anyhow::Result<Option<Came>> {
     notify::main_process(pid);
     talk.say("done")?;
     tracing::info!(successor = pid, "a new agent has taken over");
-    Ok(came)
+    Ok((pid, came))
 }
 
 /// After a successor that failed.
@@ -65,7 +66,13 @@ async fn go_on(started: &mut Started, came: Option<Came>) {
 }
 
 /// Finishes what this agent has, each connection with its next answer, tunnels and watches with their end.
-pub async fn retire(mut started: Started, came: Option<Came>, mut signals: Signals) {
+pub async fn retire(mut started: Started, came: Option<Came>, signals: Signals) {
+    finish(&mut started, came, signals).await;
+    // Whoever asked for the successor is told of it.
+    drop(timeout(LAST, async { while started.admin.join_next().await.is_some() {} }).await);
+}
+
+async fn finish(started: &mut Started, came: Option<Came>, mut signals: Signals) {
     let agent = started.agent.clone();
     let limit = agent.config().timeouts.handover;
     let deadline = Instant::now() + limit;

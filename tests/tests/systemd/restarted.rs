@@ -171,6 +171,25 @@ fn a_successor_takes_over_unnoticed_and_the_old_agent_ends_with_its_last_connect
 }
 
 #[test]
+fn what_is_installed_over_a_running_agent_takes_over() -> anyhow::Result<()> {
+    let (system, app) = running()?;
+    let pid = system.property("MainPID")?;
+    // As if another version had been installed.
+    system.script("printf x >> /usr/bin/cheops")?;
+    let install = [&*program("xtask")?.display().to_string(), "install", "--debug"];
+    unnoticed(&system, &app, || {
+        let said = system.run(&install)?;
+        ensure!(said.contains("has taken over from process"), "{said}");
+        Ok(())
+    })?;
+    let successor = system.property("MainPID")?;
+    assert_ne!(successor, pid);
+    system.run(&install)?;
+    assert_eq!(system.property("MainPID")?, successor, "nothing was new");
+    Ok(())
+}
+
+#[test]
 fn a_successor_that_can_not_start_changes_nothing() -> anyhow::Result<()> {
     let (system, app) = running()?;
     let pid = system.property("MainPID")?;
