@@ -81,9 +81,14 @@ pub fn programs(tree: &Tree, namespace: &Namespace, effective: bool) -> io::Resu
 /// Those of Cheops that work for this namespace.
 ///
 /// # Errors
-/// Without CAP_NET_ADMIN and CAP_SYS_ADMIN.
+/// Without CAP_NET_ADMIN and CAP_SYS_ADMIN: whose a program is that is attached can't be told then.
 pub fn own(tree: &Tree, namespace: &Namespace) -> io::Result<Vec<Found>> {
     let mut found = programs(tree, namespace, false)?;
+    if found.iter().any(|program| program.name.is_empty() && !program.held) {
+        let why = "the kernel tells only CAP_SYS_ADMIN which programs these are, and the agent's unit doesn't have it; \
+                   run this as root, by itself";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
     found.retain(|program| program.is_cheops() && program.netns() == Some(namespace.cookie));
     Ok(found)
 }

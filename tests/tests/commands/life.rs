@@ -64,6 +64,67 @@ fn a_broken_configuration_changes_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Without systemd too: the process that was started ends with its last connection, and its successor serves.
+#[test]
+fn an_upgrade_hands_over_to_a_successor_and_says_so() -> anyhow::Result<()> {
+    let mut federation = taking()?;
+    let host = federation.host("Berlin").clone();
+    let mut idle = host.connect(host.at(8080))?;
+    assert_eq!(idle.exchange(get("/before"))?.status, 200);
+    let agent = federation.agent("Berlin");
+    let pid = || json(agent, &["status"])["pid"].clone();
+    let first = pid();
+    let said = json(agent, &["upgrade"]);
+    assert_eq!((&said["earlier"], &said["successor"]), (&first, &pid()), "{said}");
+    assert_ne!(said["successor"], first);
+    assert_eq!((&said["version"], &said["earlier-version"]), (&env!("CARGO_PKG_VERSION").into(), &said["version"]));
+    assert_eq!(host.connect(host.at(8080))?.exchange(get("/after"))?.status, 200);
+    let output = agent.cheops(&["upgrade"])?;
+    exits(&output, YES);
+    assert!(out(&output).contains(&format!("has taken over from process {}", said["successor"])), "{}", out(&output));
+    assert_eq!(idle.exchange(get("/last"))?.header("Connection").as_deref(), Some("close"));
+    assert!(federation.agent_mut("Berlin").wait_end(SOON)?.success());
+    assert_eq!(federation.service("Berlin", "app").take_requests().len(), 3);
+    Ok(())
+}
+
+#[test]
+fn an_upgrade_that_can_not_be_says_why_and_the_agent_goes_on() -> anyhow::Result<()> {
+    let federation = quiet()?;
+    let agent = federation.agent("Berlin");
+    let pid = json(agent, &["status"])["pid"].clone();
+    let broken = agent.files().directory().join("agent.d");
+    std::fs::create_dir(&broken)?;
+    std::fs::write(broken.join("99.toml"), "nonsense =\n")?;
+    let output = agent.cheops(&["upgrade"])?;
+    exits(&output, NO);
+    assert!(super::complaint(&output).contains("no new agent has taken over, this one goes on"));
+    let status = json(agent, &["status"]);
+    assert_eq!((&status["pid"], &status["ready"]), (&pid, &true.into()), "{status}");
+    Ok(())
+}
+
+/// With the unit's capabilities the kernel says only that there are programs, not whose.
+#[test]
+fn what_shows_or_detaches_programs_says_which_capability_it_needs() -> anyhow::Result<()> {
+    let federation = taking()?;
+    let agent = federation.agent("Berlin");
+    let program = cheops_tests::lab::program("cheops-agent")?;
+    let (program, config) = (program.to_string_lossy(), agent.files().config());
+    let config = config.to_string_lossy();
+    let units = ["--bounding-set", "-all,+bpf,+net_admin,+dac_override"];
+    for what in ["--dump-maps", "--detach"] {
+        let arguments = [&units as &[&str], &[&*program, what, "--config", &*config]].concat();
+        let output = federation.host("Berlin").run("setpriv", &arguments)?;
+        exits(&output, NO);
+        assert!(super::complaint(&output).contains("only CAP_SYS_ADMIN"), "{}", super::complaint(&output));
+    }
+    let output = federation.host("Berlin").run(&program, &["--dump-maps", "--config", &config])?;
+    exits(&output, YES);
+    assert!(out(&output).contains("\"guarded\""), "{}", out(&output));
+    Ok(())
+}
+
 #[test]
 fn a_second_agent_at_the_same_socket_is_refused_and_the_first_stays() -> anyhow::Result<()> {
     let federation = quiet()?;
