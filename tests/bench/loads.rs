@@ -10,12 +10,14 @@ use crate::client::Found;
 use crate::figure::{Figure, Sample};
 use crate::measure::Meter;
 use crate::program;
-use crate::sites::Sites;
+use crate::sites::{CONNECTIONS, Sites};
 use crate::system::System;
 use crate::wrk::Wrk;
 
 /// Connections that stay idle, where a process may have two descriptors for each.
 const IDLE: u32 = 10_000;
+/// Requests before idle connections are opened.
+const WARM: u32 = 20;
 /// New connections a round.
 const FRESH: u32 = 500;
 /// Bytes of an upload.
@@ -24,6 +26,9 @@ const UPLOAD: u64 = 1 << 30;
 const LARGE: u64 = 1 << 20;
 /// Bytes of an ordinary answer's body, at least.
 const SMALL: u64 = 100;
+
+/// What is said of scoped requests: agents are measured as they are installed.
+const BOTH: &str = "RSS and CPU of both proxies; the agents write a line of log for each request, the others none";
 
 const MIB: f64 = 1_048_576.0;
 
@@ -75,14 +80,12 @@ impl Load {
             Self::Connections => format!("A new connection for each request, {FRESH} a round; costs are a request's"),
             Self::Large => "Answers of 1 MiB, 4 connections; costs are a MiB's".into(),
             Self::Upload => "An upload of 1 GiB, one stream; costs are a MiB's".into(),
-            Self::Idle => {
-                format!("{} idle connections after a request each, to a proxy just started", idle_connections())
-            }
+            Self::Idle => idle_title(idle_connections()),
             Self::Scoped(Peer::Paris, connections) => {
-                format!("Served by a site 20 ms away, {connections} connection(s); RSS and CPU of both proxies")
+                format!("Served by a site 20 ms away, {connections} connection(s); {BOTH}")
             }
             Self::Scoped(Peer::Potsdam, connections) => {
-                format!("Served by a site next door, {connections} connection(s); RSS and CPU of both proxies")
+                format!("Served by a site next door, {connections} connection(s); {BOTH}")
             }
         }
     }
@@ -98,7 +101,7 @@ impl Load {
 
     /// Measures a system once.
     pub fn run(self, sites: &mut Sites, system: System, seconds: u32) -> anyhow::Result<Sample> {
-        let before = if system == System::Agent && self != Self::Idle { Some(sites.taken()?) } else { None };
+        let before = if system == System::Agent && self != Self::Idle { Some(self.taken(sites)?) } else { None };
         let (requests, sample) = match self {
             Self::Unscoped(connections) => self.wrk(sites, system, connections, seconds)?,
             Self::Scoped(_, connections) => self.wrk(sites, system, connections, seconds)?,
@@ -107,10 +110,16 @@ impl Load {
             Self::Upload => upload(sites, system)?,
             Self::Idle => idle(sites, system)?,
         };
-        if let Some(before) = before {
-            sites.check_taken(before, requests)?;
+        for (site, before) in before.into_iter().flatten() {
+            sites.check_taken(site, before, requests)?;
         }
         Ok(sample)
+    }
+
+    /// What the agents have taken that this load's requests go through.
+    fn taken(self, sites: &Sites) -> anyhow::Result<Vec<(&'static str, u64)>> {
+        let other = if let Self::Scoped(peer, _) = self { Some(peer.name()) } else { None };
+        ["Berlin"].into_iter().chain(other).map(|site| Ok((site, sites.taken(site)?))).collect()
     }
 
     fn wrk(self, sites: &Sites, system: System, connections: u32, seconds: u32) -> anyhow::Result<(u64, Sample)> {
@@ -172,13 +181,28 @@ fn idle_connections() -> u32 {
     u32::try_from(room).map_or(IDLE, |room| room.min(IDLE))
 }
 
-/// Each time with a new process: what one has grown to before would hide what connections cost.
+fn idle_title(count: u32) -> String {
+    let fewer = match count {
+        IDLE => String::new(),
+        _ => format!(" (of {IDLE}: this machine's limit of descriptors has no room for more)"),
+    };
+    format!("{count} idle connections{fewer} after a request each, to a proxy just started")
+}
+
+/// With a new process: what one has grown to before would hide what connections cost. Nor is anything else measured with
+/// the one that had them.
 fn idle(sites: &mut Sites, system: System) -> anyhow::Result<(u64, Sample)> {
-    let count = idle_connections();
     sites.renew(system, 32768)?;
+    let measured = idle_at(sites, system, idle_connections());
+    sites.renew(system, CONNECTIONS)?;
+    measured
+}
+
+fn idle_at(sites: &Sites, system: System, count: u32) -> anyhow::Result<(u64, Sample)> {
+    let taken = if system == System::Agent { Some(sites.taken("Berlin")?) } else { None };
     let to = sites.client(system)?.at(system.port());
     // What is made at the first requests isn't a connection's.
-    found(client(sites, system)?.args(["fresh", &to.to_string(), "20"]))?;
+    found(client(sites, system)?.args(["fresh", &to.to_string(), &WARM.to_string()]))?;
     let meter = meter(sites, system);
     let before = meter.memory("VmRSS:")?;
     let mut child = client(sites, system)?
@@ -196,6 +220,9 @@ fn idle(sites: &mut Sites, system: System) -> anyhow::Result<(u64, Sample)> {
     let status = child.wait()?;
     if opened.as_deref() != Some("open") || stayed.as_deref() != Some("stayed") || !status.success() {
         bail!("{}: {count} connections didn't stay open: {status}", system.name());
+    }
+    if let Some(taken) = taken {
+        sites.check_taken("Berlin", taken, u64::from(count + WARM))?;
     }
     let after = after?;
     let each = (after - before) * 1024.0 / f64::from(count);
@@ -222,4 +249,15 @@ fn found(command: &mut Command) -> anyhow::Result<Found> {
         bail!("the client: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     }
     Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_idle_connections_than_were_asked_for_are_said() {
+        assert_eq!(idle_title(IDLE), "10000 idle connections after a request each, to a proxy just started");
+        assert!(idle_title(9500).starts_with("9500 idle connections (of 10000: "), "{}", idle_title(9500));
+    }
 }

@@ -25,7 +25,7 @@ const CONFIGURATION: &str =
     "threads = 1\n[log]\nlevel = \"info\"\n[limits]\nconnections = 32768\nconnections-per-client = 32768\n";
 
 /// Connections that nginx has room for, unless they are to be idle.
-const CONNECTIONS: u32 = 4096;
+pub const CONNECTIONS: u32 = 4096;
 
 const SITES: [&str; 3] = ["Berlin", "Paris", "Potsdam"];
 
@@ -172,22 +172,22 @@ impl Sites {
         Ok(())
     }
 
-    /// Requests that Berlin's agent has finished.
-    pub fn taken(&self) -> anyhow::Result<u64> {
-        let taken = self.federation.agent("Berlin").metric("cheops_requests_total")?;
+    /// Requests that a site's agent has finished.
+    pub fn taken(&self, site: &str) -> anyhow::Result<u64> {
+        let taken = self.federation.agent(site).metric("cheops_requests_total")?;
         Ok(taken.unwrap_or_default() as u64)
     }
 
     /// Checks that the agent did take that many: a bench of connections that pass it by would look splendid.
-    pub fn check_taken(&self, before: u64, requests: u64) -> anyhow::Result<()> {
+    pub fn check_taken(&self, site: &str, before: u64, requests: u64) -> anyhow::Result<()> {
         let mut taken = 0;
         // A request is counted once its answer has gone, so the last ones are counted after wrk has ended.
         let all = eventually(Duration::from_secs(5), || {
-            taken = self.taken().unwrap_or_default().saturating_sub(before);
+            taken = self.taken(site).unwrap_or_default().saturating_sub(before);
             taken >= requests
         });
         if !all {
-            bail!("of {requests} requests only {taken} went through the agent");
+            bail!("of {requests} requests only {taken} went through the agent at {site}");
         }
         Ok(())
     }
