@@ -16,6 +16,7 @@ pub mod latency;
 pub mod learned;
 pub mod merge;
 pub mod names;
+pub mod outlook;
 pub mod publish;
 pub mod record;
 pub mod revoke;

@@ -1,12 +1,14 @@
 //! `/v1/check`: graded checks of the running agent.
 
+mod cluster;
+
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 
-use super::{Agent, ApiError, document};
+use super::{Agent, ApiError, document, hosts};
 use crate::config::InterceptMode;
 use crate::observe::{Check, Grade};
 use crate::peer::{PeerState, PeerStatus};
@@ -32,6 +34,8 @@ fn checks(agent: &Agent) -> Vec<Check> {
     checks.extend(names(agent));
     checks.extend(aliases(agent));
     checks.extend(peers(agent));
+    checks.extend(certificates(agent));
+    checks.extend(cluster::checks(agent));
     checks.push(connections(agent));
     checks
 }
@@ -123,6 +127,14 @@ fn peer(site: &str, status: &PeerStatus) -> Check {
             "Look at the agent there, at the way to it, and at the certificates of both",
         ),
     }
+}
+
+fn certificates(agent: &Agent) -> Vec<Check> {
+    let remedy = "Renew it; an agent that joined does so by itself, so look into its log for why it can't";
+    let check = |(site, host, told)| {
+        Check::not("certificates", Grade::Warn, format!("the certificate of {host} at {site} {told}"), remedy)
+    };
+    hosts::warnings(agent).into_iter().map(check).collect()
 }
 
 fn connections(agent: &Agent) -> Check {

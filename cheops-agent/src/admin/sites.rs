@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 
+use super::hosts::{self, Certificate, HostLine};
 use super::{Agent, document};
 use crate::metadata::Site;
 use crate::metadata::record::Standing;
@@ -44,11 +45,14 @@ pub struct SiteLine {
     version: Option<String>,
     peers: Vec<String>,
     hosts: Vec<HostName>,
+    agents: Vec<HostLine>,
+    /// The certificate of its hosts that ends first.
+    certificate: Option<Certificate>,
     /// Why it doesn't answer.
     trouble: Option<String>,
     /// What works in one direction only.
     one_way: Option<&'static str>,
-    /// Operations that wait for it.
+    /// What waits for it; of the own site, what it has to tell the metadata cluster.
     queue: u64,
 }
 
@@ -67,8 +71,11 @@ fn line(agent: &Agent, site: &Site) -> SiteLine {
         _ => PeerStatus::default(),
     };
     let version = if site.own { Some(env!("CARGO_PKG_VERSION").to_owned()) } else { known.version.clone() };
+    let agents = hosts::of(agent, site);
+    let first = agents.iter().filter_map(|host| host.certificate.as_ref()).min_by_key(|one| one.expires);
     SiteLine {
         name: site.name.clone(),
+        certificate: first.cloned(),
         own: site.own,
         state: if site.own { "here" } else { word(known.state) },
         standing: standing(agent, site),
@@ -82,10 +89,11 @@ fn line(agent: &Agent, site: &Site) -> SiteLine {
         heard_seconds: known.heard.map(|heard| heard.as_secs_f64()),
         version,
         peers: site.peers.clone(),
-        hosts: site.hosts.iter().chain(&known.host).cloned().collect(),
+        hosts: agents.iter().map(|host| host.name.clone()).collect(),
+        agents,
         one_way: known.one_way(),
         trouble: known.trouble,
-        queue: 0,
+        queue: if site.own { agent.metadata.pending().len() as u64 } else { 0 },
     }
 }
 

@@ -10,8 +10,9 @@ use serde::Serialize;
 use super::earlier::{self, Earlier};
 use super::life::Part;
 use super::sites::{self, SiteLine};
-use super::{Agent, Phase, document};
+use super::{Agent, Phase, document, hosts, outlook};
 use crate::config::InterceptMode;
+use crate::metadata::outlook::Outlook;
 use crate::names::{HostName, SiteName};
 
 #[derive(Serialize)]
@@ -36,6 +37,10 @@ struct Status {
     /// Agents that have handed on to this one and finish what they had.
     earlier: Vec<Earlier>,
     sites: Vec<SiteLine>,
+    /// What would happen if a site went.
+    outlook: Outlook,
+    /// What somebody should look at.
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -113,8 +118,15 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
         workflows: Workflows { records: agent.shared.workflows.live(), limit: config.limits.workflow_records },
         earlier: earlier::all(&config.run_dir),
         sites: sites::lines(&agent),
+        outlook: outlook::of(&agent),
+        warnings: warnings(&agent),
     };
     document("Status", status)
+}
+
+fn warnings(agent: &Agent) -> Vec<String> {
+    let certificates = hosts::warnings(agent).into_iter();
+    certificates.map(|(site, host, told)| format!("the certificate of {host} at {site} {told}")).collect()
 }
 
 fn capture(agent: &Agent, mode: InterceptMode) -> Capture {

@@ -48,14 +48,15 @@ fn ready(status: &Value) -> bool {
 
 fn sites(status: &Value) -> Rows {
     Rows {
-        header: &["SITE", "STATE", "RTT", "AGE", "QUEUE", "PEERS"],
-        narrow: 5,
+        header: &["SITE", "STATE", "STANDING", "RTT", "AGE", "QUEUE", "PEERS"],
+        narrow: 6,
         rows: items(status, "sites")
             .iter()
             .map(|site| {
                 vec![
                     field(site, "name"),
                     field(site, "state"),
+                    field(site, "standing"),
                     milliseconds(site, "rtt-ms"),
                     seconds(site, "age-seconds"),
                     field(site, "queue"),
@@ -115,7 +116,49 @@ fn text(status: &Value, output: Output) -> String {
     for site in items(status, "sites").iter().filter(|site| !site.get("one-way").is_none_or(Value::is_null)) {
         line("one way", format!("{}: {}", field(site, "name"), field(site, "one-way")));
     }
-    format!("{text}\n{}", output.table(&sites(status)))
+    for warning in items(status, "warnings").iter().filter_map(Value::as_str) {
+        line("warning", output.doubtful(warning));
+    }
+    let outlook = aloud(&part("outlook"), output).join("\n");
+    format!("{text}\n{}\n\n{outlook}", output.table(&sites(status)))
+}
+
+/// Sites of which each is told what its loss would mean; of more, only those whose loss is felt.
+const EACH: usize = 8;
+
+/// What is down, and what would happen if a site went.
+fn aloud(outlook: &Value, output: Output) -> Vec<String> {
+    let mut lines = Vec::new();
+    let members = items(outlook, "members").len();
+    let answer = |value: &Value, name: &str| match field(value, name) {
+        yes if yes == "yes" => output.good(&yes),
+        no if no == "no" => output.bad(&no),
+        other => output.doubtful(&other),
+    };
+    let counted = |left: String| match members {
+        0 => String::new(),
+        _ => format!(" ({left} of {members} members left, {} needed)", field(outlook, "quorum")),
+    };
+    let down = match field(outlook, "down") {
+        none if none == "-" => String::new(),
+        down => format!("{} down: ", output.bad(&down)),
+    };
+    lines.push(format!("now: {down}metadata writes {}, requests yes", answer(outlook, "metadata-writes")));
+    let all = items(outlook, "if-gone");
+    let told = |gone: &&Value| all.len() <= EACH || field(gone, "metadata-writes") != "yes";
+    for gone in all.iter().filter(told) {
+        lines.push(format!(
+            "if {} goes: metadata writes {}{}, requests {}",
+            field(gone, "site"),
+            answer(gone, "metadata-writes"),
+            counted(field(gone, "members-left")),
+            answer(gone, "requests"),
+        ));
+    }
+    if all.len() > EACH {
+        lines.push("if any other site goes: metadata writes yes, requests yes".to_owned());
+    }
+    lines
 }
 
 /// An agent that has handed on to this one.
@@ -127,4 +170,41 @@ fn earlier(agent: &Value) -> String {
         field(agent, "tunnels"),
         seconds(agent, "seconds-left"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::Format;
+
+    fn gone(site: &str, writes: &str, left: u32) -> Value {
+        json!({ "site": site, "metadata-writes": writes, "requests": "yes", "members-left": left })
+    }
+
+    #[test]
+    fn it_is_said_aloud_what_would_happen() {
+        let plain = Output::new(Format::Table);
+        let outlook = json!({
+            "metadata-writes": "yes", "members": [{}, {}, {}], "quorum": 2, "down": ["Nantes", "Lyon"],
+            "if-gone": [gone("Berlin", "no", 1), gone("Nantes", "yes", 2), gone("Paris", "unknown", 1)],
+        });
+        let expected = "now: Nantes,Lyon down: metadata writes yes, requests yes\n\
+            if Berlin goes: metadata writes no (1 of 3 members left, 2 needed), requests yes\n\
+            if Nantes goes: metadata writes yes (2 of 3 members left, 2 needed), requests yes\n\
+            if Paris goes: metadata writes unknown (1 of 3 members left, 2 needed), requests yes";
+        assert_eq!(aloud(&outlook, plain).join("\n"), expected);
+        let mut many: Vec<Value> = (0..20).map(|n| gone(&format!("S{n}"), "yes", 2)).collect();
+        many.push(gone("Berlin", "no", 1));
+        let outlook = json!({ "metadata-writes": "no", "members": [], "quorum": 0, "down": [], "if-gone": many });
+        assert_eq!(
+            aloud(&outlook, plain),
+            [
+                "now: metadata writes no, requests yes",
+                "if Berlin goes: metadata writes no, requests yes",
+                "if any other site goes: metadata writes yes, requests yes"
+            ]
+        );
+    }
 }

@@ -30,7 +30,7 @@ use super::trust::Security;
 use super::{EXCHANGE_PATH, HELLO_PATH, NOTE_PATH};
 use crate::http::Code;
 use crate::metadata::Site;
-use crate::metadata::record::Standing;
+use crate::metadata::record::{CertificateFacts, Standing};
 use crate::names::{HostName, SiteName};
 
 /// A `hello` with the distances to 256 sites, whose names are long.
@@ -65,6 +65,9 @@ pub struct Hello {
     /// How its site takes part.
     #[serde(default)]
     pub standing: Standing,
+    /// Of the certificate that it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateFacts>,
 }
 
 /// What a peer is asked for besides who it is.
@@ -128,6 +131,11 @@ impl Client {
     /// With what it talks now.
     pub fn security(&self) -> Arc<Security> {
         self.security.load_full()
+    }
+
+    /// What this agent shows; none where agents talk without certificates.
+    pub fn certificate(&self) -> Option<CertificateFacts> {
+        self.security.load().certificate()
     }
 
     /// Opens an exchange with the first of the site's agents that can be reached before `deadline`. No byte of the

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::status::PeerStatus;
 use super::table::{MOST_ROWS, Row, Table};
 use crate::metadata::latency::{self, Measured, Rtt, State, Track};
-use crate::metadata::record::Standing;
+use crate::metadata::record::{CertificateFacts, Standing};
 use crate::metadata::{Distances, Site};
 use crate::names::{HostName, SiteName};
 use crate::peer::beat::{self, Aim, Ears};
@@ -65,6 +65,7 @@ struct Agent {
     tells: Option<(Table, Duration)>,
     /// How it says that its site takes part.
     standing: Standing,
+    certificate: Option<CertificateFacts>,
 }
 
 /// The board at the present time.
@@ -128,6 +129,7 @@ impl Agent {
             host: self.host.clone(),
             version: self.version.clone(),
             trouble: self.trouble.clone(),
+            certificate: self.certificate.clone(),
             ..PeerStatus::default()
         }
     }
@@ -179,6 +181,7 @@ impl Board {
         agent.host = Some(hello.host);
         agent.version = Some(hello.version);
         agent.standing = hello.standing;
+        agent.certificate = hello.certificate;
         if let (Some(issued), Some(to)) = (hello.beat, to) {
             let old = agent.aim.replace(Aim::new(to, &issued, now));
             agent.key = Some(now);

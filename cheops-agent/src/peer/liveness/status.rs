@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::metadata::latency::State;
+use crate::metadata::record::CertificateFacts;
 use crate::names::HostName;
 
 /// How a peer stands.
@@ -34,6 +35,8 @@ pub struct PeerStatus {
     pub version: Option<String>,
     /// Why it doesn't answer.
     pub trouble: Option<String>,
+    /// Of the certificate that it shows.
+    pub certificate: Option<CertificateFacts>,
 }
 
 /// A probe of the other's that is older says nothing about now.

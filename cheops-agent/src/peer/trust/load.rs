@@ -13,6 +13,14 @@ use crate::config::{Config, PeerConfig, PeerSecurity};
 use crate::metadata::record::CertificateFacts;
 
 impl Security {
+    /// Of the certificate that is shown.
+    pub fn certificate(&self) -> Option<CertificateFacts> {
+        match self {
+            Self::Tls(trust) => Some(trust.facts()),
+            _ => None,
+        }
+    }
+
     /// What the configuration says, with the files read and checked. `config.peer` being absent is the caller's affair.
     pub fn load(config: &Config, peer: &PeerConfig, revoked: &Arc<Revocations>) -> Result<Self, TrustError> {
         match &peer.security {
