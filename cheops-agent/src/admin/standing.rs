@@ -1,6 +1,7 @@
 //! `/v1/sites/{name}/standing`: whether a site may be chosen, and whether something new may be created there.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -15,6 +16,8 @@ use crate::names::SiteName;
 
 /// Tries, where somebody else writes the same record meanwhile.
 const TRIES: usize = 5;
+/// What is written is known to this agent's decisions within some hundred milliseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 pub struct Wanted {
@@ -45,12 +48,22 @@ pub async fn post(
     let store = &agent.metadata;
     if site.own {
         store.write(Write::Put(key.clone(), record)).map_err(|error| ApiError::Internal(error.to_string()))?;
+        holds(&agent, &site.name, wanted.standing).await;
     } else {
         decided(store, &key, record).await?;
     }
     let waits = store.view().get(&key).is_some_and(|kept| kept.revision.is_none());
     let site = Site { name: site.name.clone(), standing: wanted.standing, before: site.standing, waits };
     Ok(document("Site", site))
+}
+
+/// Waits until this agent's own decisions go by it: whoever asked for it may rely on that.
+async fn holds(agent: &Agent, site: &SiteName, standing: Standing) {
+    let end = Instant::now() + PATIENCE;
+    let stands = || agent.snapshot().sites.get(site).is_some_and(|site| site.standing == standing);
+    while !stands() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn decided(store: &Store, key: &Key, record: Record) -> Result<(), ApiError> {
@@ -64,7 +77,7 @@ async fn decided(store: &Store, key: &Key, record: Record) -> Result<(), ApiErro
         let transaction = Transaction { when: vec![unchanged], then: vec![Write::Put(key.clone(), record.clone())] };
         match store.transact(transaction).await.map_err(refused)? {
             Outcome::Done { .. } => return Ok(()),
-            Outcome::Conflict => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+            Outcome::Conflict => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
     Err(ApiError::Conflict("somebody else changes it at the same time; try again".into()))

@@ -1,5 +1,6 @@
 //! Agents of several sites without their kernel programs: real links between them, real connections to small services.
 
+mod drained;
 mod lists;
 mod notes;
 mod otherwise;

@@ -1,0 +1,143 @@
+//! Ready by itself: whatever other sites and the metadata cluster do, an agent starts, restarts, reloads and serves its own.
+
+use std::time::{Duration, Instant};
+
+use cheops_tests::lab::{Federation, Offered, eventually};
+use serde_json::Value;
+
+/// A restart, until it is ready, with nobody else there.
+const QUICK: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
+
+fn app() -> Offered {
+    Offered::new("app", 8080)
+}
+
+/// Berlin and Paris whose metadata are in a cluster that is never there.
+fn without_a_cluster() -> anyhow::Result<Federation> {
+    let etcd = "[metadata]\nbackend = \"etcd\"\nendpoints = [\"http://10.77.250.1:2379\", \"http://127.0.0.1:2379\"]";
+    Federation::builder().sites(&["Berlin", "Paris"]).service(app()).overlay(etcd).start()
+}
+
+fn ready(federation: &Federation, at: &str) -> bool {
+    federation.agent(at).admin("/readyz").is_ok_and(|answer| answer.status == 200)
+}
+
+/// The site serves its own requests through its agent.
+#[track_caller]
+fn serves(federation: &Federation, at: &str) {
+    let answer = federation.get(at, "app", "/echo/1", None).expect("an answer");
+    assert_eq!((answer.status, answer.site().as_deref()), (200, Some(at)));
+    let scope = format!("{{app: {at}}}");
+    let answer = federation.get(at, "app", "/echo/1", Some(&scope)).expect("an answer");
+    assert_eq!((answer.status, answer.header("x-cheops-site").as_deref()), (200, Some(at)), "the agent served it");
+}
+
+fn status(federation: &Federation, at: &str) -> anyhow::Result<Value> {
+    federation.agent(at).admin("/v1/status")?.json()
+}
+
+fn seen(status: &Value, site: &str) -> Value {
+    let all = status["sites"].as_array().into_iter().flatten();
+    all.filter(|known| known["name"] == site).cloned().next().unwrap_or_default()
+}
+
+fn said(federation: &Federation, at: &str, line: &[&str]) -> anyhow::Result<String> {
+    Ok(String::from_utf8_lossy(&federation.agent(at).cheops(line)?.stdout).into_owned())
+}
+
+/// Every peer is gone, packets to them are lost: a start takes no longer, and readiness says nothing of others.
+#[test]
+fn an_agent_is_ready_without_any_peer() -> anyhow::Result<()> {
+    let mut federation = Federation::builder().service(app()).start()?;
+    let up = |federation: &Federation| {
+        let status = status(federation, "Berlin").unwrap_or_default();
+        ["Paris", "Nantes"].iter().all(|site| seen(&status, site)["state"] == "up")
+    };
+    assert!(eventually(SOON, || up(&federation)));
+    federation.agent_mut("Paris").kill9()?;
+    federation.world().isolate("Berlin", true);
+    let down = |federation: &Federation| {
+        let status = status(federation, "Berlin").unwrap_or_default();
+        ["Paris", "Nantes"].iter().all(|site| seen(&status, site)["state"] == "down")
+    };
+    assert!(eventually(SOON, || down(&federation)));
+    assert!(ready(&federation, "Berlin"), "that others went changes nothing");
+    serves(&federation, "Berlin");
+    let known = status(&federation, "Berlin")?;
+    assert!(seen(&known, "Nantes")["age-seconds"].as_f64().is_some_and(|age| age > 1.0), "{known}");
+
+    let begin = Instant::now();
+    federation.agent_mut("Berlin").restart()?;
+    assert!(begin.elapsed() < QUICK, "a restart took {:?}", begin.elapsed());
+    assert!(ready(&federation, "Berlin"));
+    serves(&federation, "Berlin");
+    // Nobody answered since: nothing is known of them, and that is said.
+    let known = status(&federation, "Berlin")?;
+    let nantes = seen(&known, "Nantes");
+    assert!(nantes["state"] == "unknown" || nantes["state"] == "down", "{nantes}");
+    assert!(nantes["age-seconds"].is_null() && nantes["rtt-ms"].is_null() && nantes["version"].is_null(), "{nantes}");
+    let told = said(&federation, "Berlin", &["status"])?;
+    assert!(told.contains("ready, site Berlin"), "{told}");
+
+    federation.agent_mut("Berlin").reload(|table| {
+        let timeouts = toml::toml! { connect = "3s" };
+        table.insert("timeouts".into(), timeouts.into());
+    })?;
+    assert!(ready(&federation, "Berlin"));
+    serves(&federation, "Berlin");
+    assert_eq!(federation.agent("Berlin").cheops(&["status", "--wait=5s"])?.status.code(), Some(0));
+    Ok(())
+}
+
+/// What `/readyz` waits for is of this host alone: a scope that needs another site is refused, and the agent stays ready.
+#[test]
+fn readiness_is_not_about_requests_that_need_others() -> anyhow::Result<()> {
+    let mut federation = Federation::builder().sites(&["Berlin", "Paris"]).service(app()).start()?;
+    federation.agent_mut("Paris").kill9()?;
+    for _ in 0..5 {
+        let answer = federation.get("Berlin", "app", "/echo/1", Some("{app: Paris}"))?;
+        assert_eq!((answer.status, answer.json()?["code"].as_str()), (503, Some("peer-unreachable")));
+        assert!(ready(&federation, "Berlin"));
+    }
+    Ok(())
+}
+
+/// Its file is enough: with the cluster away from the first start on, the sites of the file work together.
+#[test]
+fn an_agent_is_ready_though_it_never_saw_the_cluster() -> anyhow::Result<()> {
+    let mut federation = without_a_cluster()?;
+    assert!(ready(&federation, "Berlin") && ready(&federation, "Paris"));
+    serves(&federation, "Berlin");
+    let paris = || federation.get("Berlin", "app", "/echo/1", Some("{app: Paris}"));
+    assert!(eventually(SOON, || paris().is_ok_and(|answer| answer.site().as_deref() == Some("Paris"))));
+    let known = status(&federation, "Berlin")?;
+    assert_eq!(known["outlook"]["metadata-writes"], "no", "{known}");
+    assert!(known["outlook"]["if-gone"].as_array().is_some_and(|all| all.iter().all(|gone| gone["requests"] == "yes")));
+    let told = said(&federation, "Berlin", &["status"])?;
+    assert!(told.contains("metadata") && told.contains("now: metadata writes no, requests yes"), "{told}");
+
+    let begin = Instant::now();
+    federation.agent_mut("Berlin").restart()?;
+    assert!(begin.elapsed() < QUICK, "a restart took {:?}", begin.elapsed());
+    federation.agent_mut("Berlin").reload(|table| {
+        let timeouts = toml::toml! { connect = "3s" };
+        table.insert("timeouts".into(), timeouts.into());
+    })?;
+    assert!(ready(&federation, "Berlin"));
+    serves(&federation, "Berlin");
+
+    // Its own standing needs nobody, and holds at once.
+    let output = federation.agent("Berlin").cheops(&["site", "drain"])?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("Berlin is drained now") && told.contains("when the metadata cluster is back"), "{told}");
+    let drained = || {
+        let post = "POST /echo HTTP/1.1\r\nHost: app\r\nX-Scope: {app: Berlin}\r\nContent-Length: 0\r\n\r\n";
+        let answer = federation.connect("Paris", "app").and_then(|mut client| client.exchange(post));
+        answer.is_ok_and(|answer| answer.status == 503 && answer.text().contains("site-drained"))
+    };
+    assert!(drained(), "at the site's own door");
+    assert!(eventually(SOON, || status(&federation, "Berlin")
+        .is_ok_and(|all| seen(&all, "Berlin")["queue"].as_u64() > Some(0))));
+    Ok(())
+}
