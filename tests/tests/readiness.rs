@@ -13,12 +13,6 @@ fn app() -> Offered {
     Offered::new("app", 8080)
 }
 
-/// Berlin and Paris whose metadata are in a cluster that is never there.
-fn without_a_cluster() -> anyhow::Result<Federation> {
-    let etcd = "[metadata]\nbackend = \"etcd\"\nendpoints = [\"http://10.77.250.1:2379\", \"http://127.0.0.1:2379\"]";
-    Federation::builder().sites(&["Berlin", "Paris"]).service(app()).overlay(etcd).start()
-}
-
 fn ready(federation: &Federation, at: &str) -> bool {
     federation.agent(at).admin("/readyz").is_ok_and(|answer| answer.status == 200)
 }
@@ -100,44 +94,5 @@ fn readiness_is_not_about_requests_that_need_others() -> anyhow::Result<()> {
         assert_eq!((answer.status, answer.json()?["code"].as_str()), (503, Some("peer-unreachable")));
         assert!(ready(&federation, "Berlin"));
     }
-    Ok(())
-}
-
-/// Its file is enough: with the cluster away from the first start on, the sites of the file work together.
-#[test]
-fn an_agent_is_ready_though_it_never_saw_the_cluster() -> anyhow::Result<()> {
-    let mut federation = without_a_cluster()?;
-    assert!(ready(&federation, "Berlin") && ready(&federation, "Paris"));
-    serves(&federation, "Berlin");
-    let paris = || federation.get("Berlin", "app", "/echo/1", Some("{app: Paris}"));
-    assert!(eventually(SOON, || paris().is_ok_and(|answer| answer.site().as_deref() == Some("Paris"))));
-    let known = status(&federation, "Berlin")?;
-    assert_eq!(known["outlook"]["metadata-writes"], "no", "{known}");
-    assert!(known["outlook"]["if-gone"].as_array().is_some_and(|all| all.iter().all(|gone| gone["requests"] == "yes")));
-    let told = said(&federation, "Berlin", &["status"])?;
-    assert!(told.contains("metadata") && told.contains("now: metadata writes no, requests yes"), "{told}");
-
-    let begin = Instant::now();
-    federation.agent_mut("Berlin").restart()?;
-    assert!(begin.elapsed() < QUICK, "a restart took {:?}", begin.elapsed());
-    federation.agent_mut("Berlin").reload(|table| {
-        let timeouts = toml::toml! { connect = "3s" };
-        table.insert("timeouts".into(), timeouts.into());
-    })?;
-    assert!(ready(&federation, "Berlin"));
-    serves(&federation, "Berlin");
-
-    // Its own standing needs nobody, and holds at once.
-    let output = federation.agent("Berlin").cheops(&["site", "drain"])?;
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(told.contains("Berlin is drained now") && told.contains("when the metadata cluster is back"), "{told}");
-    let drained = || {
-        let post = "POST /echo HTTP/1.1\r\nHost: app\r\nX-Scope: {app: Berlin}\r\nContent-Length: 0\r\n\r\n";
-        let answer = federation.connect("Paris", "app").and_then(|mut client| client.exchange(post));
-        answer.is_ok_and(|answer| answer.status == 503 && answer.text().contains("site-drained"))
-    };
-    assert!(drained(), "at the site's own door");
-    assert!(eventually(SOON, || status(&federation, "Berlin")
-        .is_ok_and(|all| seen(&all, "Berlin")["queue"].as_u64() > Some(0))));
     Ok(())
 }

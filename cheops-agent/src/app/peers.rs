@@ -63,7 +63,13 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
     };
     let liveness = Liveness::new();
     let server = Arc::new(server.telling(liveness.clone()));
-    Ok(Ends { shown: admin::Peers { client, liveness, counters }, server, revoked, written: Arc::default(), signs: Arc::default() })
+    Ok(Ends {
+        shown: admin::Peers { client, liveness, counters },
+        server,
+        revoked,
+        written: Arc::default(),
+        signs: Arc::default(),
+    })
 }
 
 /// Where it is kept what was revoked.

@@ -203,13 +203,7 @@ impl<'a> Builder<'a> {
         Ok(services)
     }
 
-    fn agent(
-        &self,
-        host: &Host,
-        hosts: &[Host],
-        authority: &Authority,
-        etcd: Option<&Etcd>,
-    ) -> anyhow::Result<Agent> {
+    fn agent(&self, host: &Host, hosts: &[Host], authority: &Authority, etcd: Option<&Etcd>) -> anyhow::Result<Agent> {
         let identity =
             PeerIdentity { federation: files::FEDERATION.into(), site: host.site().into(), host: host.name().into() };
         let issued = authority.issue(&identity, Validity::days(1))?;
@@ -230,7 +224,15 @@ impl Federation {
     /// Berlin, Paris and Nantes, with agents, and no service yet.
     pub fn builder<'a>() -> Builder<'a> {
         let sites = ["Berlin", "Paris", "Nantes"].map(str::to_owned).into();
-        Builder { sites, offered: Vec::new(), configure: Vec::new(), prepare: Vec::new(), agents: true, mtu: None, etcd: None }
+        Builder {
+            sites,
+            offered: Vec::new(),
+            configure: Vec::new(),
+            prepare: Vec::new(),
+            agents: true,
+            mtu: None,
+            etcd: None,
+        }
     }
 
     /// Berlin, Paris and Nantes with the service `app` (profile `rest`) on port 8080. A round trip takes 20 ms between

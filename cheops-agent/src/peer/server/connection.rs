@@ -306,7 +306,7 @@ fn hello(
         table_version,
         table,
         standing,
-        certificate: host.security.load().certificate(),
+        certificate: host.security.borrow().certificate(),
     };
     let body = serde_json::to_vec(&hello).unwrap_or_default();
     respond.send_response(Response::new(()), false)?.send_data(body.into(), true)

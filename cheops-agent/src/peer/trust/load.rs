@@ -103,9 +103,8 @@ impl Trust {
         let pem = std::fs::read(&joined.authority).ok()?;
         let keys: Vec<PrivateKeyDer<'static>> = PrivateKeyDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
         self.authorities.iter().find_map(|authority| {
-            let fits = |key: &&PrivateKeyDer<'static>| {
-                verify::key_fits(std::slice::from_ref(authority), key).unwrap_or(false)
-            };
+            let fits =
+                |key: &&PrivateKeyDer<'static>| verify::key_fits(std::slice::from_ref(authority), key).unwrap_or(false);
             Some((authority.clone(), keys.iter().find(fits)?.clone_key()))
         })
     }

@@ -47,12 +47,7 @@ impl Secrets {
 }
 
 /// One that serves as a server's and as a client's.
-fn certificate(
-    directory: &Path,
-    name: &str,
-    host: Option<&Host>,
-    issuer: &Issuer<'_, KeyPair>,
-) -> anyhow::Result<()> {
+fn certificate(directory: &Path, name: &str, host: Option<&Host>, issuer: &Issuer<'_, KeyPair>) -> anyhow::Result<()> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
