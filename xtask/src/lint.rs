@@ -1,5 +1,6 @@
 //! `lint`: formatting, clippy, and the rules of the house that no compiler knows.
 
+mod readme;
 mod rules;
 mod sources;
 

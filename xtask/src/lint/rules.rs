@@ -14,6 +14,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "documents name verbs that exist", check: verbs },
     Rule { name: "nothing is said of one machine or of registries", check: only_the_project },
     Rule { name: "the README has at most 320 lines", check: readme },
+    Rule { name: "tests that the README names are there", check: super::readme::named_tests },
     Rule { name: "the shipped agent.toml has every key", check: every_key },
 ];
 
