@@ -23,6 +23,8 @@ pub fn play(stage: &mut Stage) -> anyhow::Result<()> {
     tapped(n, stage)?;
     around(n, stage)?;
     otherwise(n, stage)?;
+    drained(n, stage)?;
+    known_of_sites(n, stage)?;
     one_list(n, stage)?;
     agent_killed(n, stage)
 }
@@ -174,6 +176,29 @@ fn state_of(said: &Said, site: &str) -> Option<String> {
     let sites = document.get("sites")?.as_array()?;
     let found = sites.iter().find(|line| line.get("name").is_some_and(|name| name == site))?;
     Some(found.get("state")?.as_str()?.to_owned())
+}
+
+fn drained(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
+    scene(n, "Nantes is to be repaired: nothing new is to come there");
+    stage.nantes.shows("cheops site drain", |said| said.has("Nantes is drained now"))?;
+    let post = |scope: &str| format!("curl -si -H 'X-Scope: {{Kinto: {scope}}}' --json '{{\"data\":{{}}}}' $API");
+    stage.laptop.shows(&post("Nantes"), |said| said.has("503") && said.has("site-drained") && said.has("Nantes"))?;
+    stage.laptop.shows(&post("Nantes || Paris"), |said| said.has("201 Created") && said.has("X-Cheops-Site: Paris"))?;
+    stage.laptop.shows("curl -si -H 'X-Scope: {Kinto: Nantes}' $API/alpine", |said| {
+        said.has(r#""stored-at":"Nantes""#) && said.has("200 OK")
+    })?;
+    why("What other sites would create there goes elsewhere or is refused; reads, updates and its own users go on.");
+    stage.nantes.shows("cheops site undrain", |said| said.has("Nantes is active now"))?;
+    Ok(())
+}
+
+fn known_of_sites(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
+    scene(n, "What is known of the sites, and what the loss of one would mean");
+    let whole = |said: &Said| ["Berlin", "Paris", "Nantes"].iter().all(|site| said.has(site)) && said.code == 0;
+    stage.berlin.shows("cheops sites -o wide", |said| whole(said) && said.has("CERTIFICATE"))?;
+    stage.berlin.shows("cheops status", |said| whole(said) && said.has("if Paris goes: metadata writes yes"))?;
+    why("Requests never wait for metadata; status says aloud what would still work.");
+    Ok(())
 }
 
 fn one_list(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
