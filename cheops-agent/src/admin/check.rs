@@ -1,6 +1,7 @@
 //! `/v1/check`: graded checks of the running agent.
 
 mod cluster;
+mod timers;
 
 use std::sync::Arc;
 

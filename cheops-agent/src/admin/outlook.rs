@@ -4,23 +4,26 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Agent;
-use crate::metadata::Key;
 use crate::metadata::outlook::{Kept, Outlook};
 use crate::metadata::record::Record;
+use crate::metadata::{Cluster, Key};
 
 /// A backend that is silent for so long can't be written to.
 const SILENT: Duration = Duration::from_secs(15);
 
 /// The outlook of this moment.
 pub fn of(agent: &Agent) -> Outlook {
+    with(agent, agent.metadata.cluster().as_deref())
+}
+
+/// The same with more known of the cluster.
+pub fn with(agent: &Agent, cluster: Option<&Cluster>) -> Outlook {
     let store = &agent.metadata;
-    let cluster = store.cluster();
     let kept = match store.is_embedded() {
         true => Kept::Embedded,
-        false => Kept::Cluster {
-            members: cluster.as_deref(),
-            answers: store.heard().is_some_and(|heard| heard.elapsed() < SILENT),
-        },
+        false => {
+            Kept::Cluster { members: cluster, answers: store.heard().is_some_and(|heard| heard.elapsed() < SILENT) }
+        }
     };
     let distances = agent.shared.liveness.distances();
     Outlook::of(kept, &agent.snapshot(), &distances, &own(agent))

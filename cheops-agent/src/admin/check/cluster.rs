@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::timers;
 use crate::admin::{Agent, outlook};
 use crate::metadata::latency::Distances;
 use crate::metadata::outlook::{Outlook, Placed};
@@ -18,10 +19,11 @@ pub fn checks(agent: &Agent) -> Vec<Check> {
     if agent.metadata.is_embedded() {
         return Vec::new();
     }
-    let outlook = outlook::of(agent);
+    let cluster = agent.metadata.cluster().map(|cluster| timers::told(&cluster));
+    let outlook = outlook::with(agent, cluster.as_ref());
     let mut checks = vec![members(&outlook)];
     checks.extend(placeless(&outlook));
-    checks.extend(timers(&outlook, &agent.shared.liveness.distances()));
+    checks.extend(fit(&outlook, &agent.shared.liveness.distances()));
     checks
 }
 
@@ -82,7 +84,7 @@ fn placeless(outlook: &Outlook) -> Option<Check> {
 }
 
 /// Whether members miss their leader only when it is gone.
-fn timers(outlook: &Outlook, distances: &Distances) -> Option<Check> {
+fn fit(outlook: &Outlook, distances: &Distances) -> Option<Check> {
     if outlook.members.len() < 2 {
         return None;
     }
@@ -184,11 +186,11 @@ mod tests {
             (None, 20, Grade::Ok, "it doesn't tell its timers; etcd's own are heartbeat 100 ms"),
             (None, 120, Grade::Warn, "elections begin"),
         ] {
-            let check = timers(&outlook(&SITES, told), &distances(ms)).expect("a check");
+            let check = fit(&outlook(&SITES, told), &distances(ms)).expect("a check");
             assert!(check.grade == grade && check.found.contains(part), "{told:?} {ms}: {check:?}");
         }
-        let unknown = timers(&outlook(&SITES, None), &Distances::default()).expect("a check");
+        let unknown = fit(&outlook(&SITES, None), &Distances::default()).expect("a check");
         assert!(unknown.grade == Grade::Warn && unknown.found.contains("no distance"), "{unknown:?}");
-        assert!(timers(&outlook(&["Berlin"], None), &Distances::default()).is_none());
+        assert!(fit(&outlook(&["Berlin"], None), &Distances::default()).is_none());
     }
 }
