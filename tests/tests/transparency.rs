@@ -4,6 +4,8 @@
 mod addresses;
 #[path = "transparency/cases.rs"]
 mod cases;
+#[path = "transparency/devices.rs"]
+mod devices;
 #[path = "transparency/exact.rs"]
 mod exact;
 #[path = "transparency/noticed.rs"]

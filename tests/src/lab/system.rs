@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
+use super::agent::files::threads;
 use super::door::Door;
 use super::{CONNECT, Client, Service, cleaning, eventually, program};
 
@@ -259,7 +260,9 @@ impl System {
     /// # Errors
     /// When it can't be written.
     pub fn configure(&self, configuration: &str) -> anyhow::Result<()> {
-        self.script(&format!("cat > /etc/cheops/agent.d/lab.toml <<'END'\n{configuration}\nEND\n")).map(drop)
+        // Before everything that may be a table's.
+        let threads = threads()?.map(|threads| format!("threads = {threads}\n")).unwrap_or_default();
+        self.script(&format!("cat > /etc/cheops/agent.d/lab.toml <<'END'\n{threads}{configuration}\nEND\n")).map(drop)
     }
 
     /// The process of the system's systemd, as this machine numbers it.

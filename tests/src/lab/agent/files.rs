@@ -116,7 +116,7 @@ impl Files {
 }
 
 /// How many threads agents have for their data path, if this run of the tests says so: see `cargo xtask test --threads`.
-fn threads() -> anyhow::Result<Option<i64>> {
+pub(in crate::lab) fn threads() -> anyhow::Result<Option<i64>> {
     let Ok(threads) = std::env::var("CHEOPS_LAB_THREADS") else { return Ok(None) };
     Ok(Some(threads.parse().with_context(|| format!("CHEOPS_LAB_THREADS is \"{threads}\""))?))
 }
