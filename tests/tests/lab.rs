@@ -29,18 +29,24 @@ fn time(client: &mut Client) -> anyhow::Result<Duration> {
     Ok(start.elapsed())
 }
 
+/// The least of some, as a machine with other work to do makes any of them longer.
+fn least(client: &mut Client) -> anyhow::Result<Duration> {
+    let times = (0..8).map(|_| time(client)).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(times.into_iter().min().unwrap_or_default())
+}
+
 #[test]
 fn packets_take_as_long_as_the_link_says() -> anyhow::Result<()> {
     let (world, berlin, paris) = two()?;
     let _service = Service::start(&paris, "app", &[paris.at(8080)])?;
     let mut client = berlin.connect(paris.at(8080))?;
-    let quick = time(&mut client)?;
+    let quick = least(&mut client)?;
     assert!(quick < Duration::from_millis(50), "{quick:?}");
     world.link("Berlin", "Paris").round_trip(Duration::from_millis(60));
-    let slow = time(&mut client)?;
+    let slow = least(&mut client)?;
     assert!(slow >= Duration::from_millis(60) && slow < Duration::from_millis(150), "{slow:?}");
     world.one_way("Berlin", "Paris").delay(Duration::from_millis(130));
-    let slower = time(&mut client)?;
+    let slower = least(&mut client)?;
     assert!(slower >= Duration::from_millis(160) && slower < Duration::from_millis(250), "{slower:?}");
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -182,9 +182,18 @@ impl Agent {
         ended.context("no exit status")
     }
 
-    /// Freezes it (SIGSTOP).
+    /// Freezes it (SIGSTOP), and waits until it stands still: on a busy machine its threads run on for a while.
     pub fn sigstop(&self) -> anyhow::Result<()> {
-        self.signal(Signal::SIGSTOP)
+        self.signal(Signal::SIGSTOP)?;
+        let tasks = format!("/proc/{}/task", self.pid().context("it runs")?);
+        // proc_pid_stat(5): the state follows the name, which is in brackets.
+        let stands = |stat: String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+        let all = || {
+            let mut tasks = std::fs::read_dir(&tasks).into_iter().flatten().flatten();
+            tasks.all(|task| std::fs::read_to_string(task.path().join("stat")).is_ok_and(stands))
+        };
+        ensure!(eventually(END, all), "the agent at {} doesn't stand still", self.host.name());
+        Ok(())
     }
 
     /// Ends [`Agent::sigstop`].

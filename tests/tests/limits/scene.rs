@@ -66,7 +66,7 @@ impl Scene {
         let mut kept = if case.limit == "idle" { self.bystander.connect(self.app())? } else { kept };
         let begin = Instant::now();
         ensure!(kept.exchange(GET)?.status == 200, "the bystander is served after it");
-        ensure!(begin.elapsed() < Duration::from_secs(1), "the bystander waits for {:?}", begin.elapsed());
+        ensure!(begin.elapsed() < SOON / 2, "the bystander waits for {:?}", begin.elapsed());
         Ok(())
     }
 

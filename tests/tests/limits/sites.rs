@@ -26,7 +26,7 @@ fn exchanges_of_peers_are_limited_and_a_busy_site_still_lives() -> anyhow::Resul
         Ok(client)
     };
     ask("/a", "{app: Paris}")?.answer()?;
-    let mut busy = [ask("/slow/4000", "{app: Paris}")?, ask("/slow/4000", "{app: Paris}")?];
+    let mut busy = [ask("/slow/8000", "{app: Paris}")?, ask("/slow/8000", "{app: Paris}")?];
     federation.service("Paris", "app").wait_for(3, SOON)?;
     is_problem(&ask("/a", "{app: Paris}")?.answer()?, 503, "peer-busy", "limits.peer-exchanges")?;
     ensure!(metric(&federation, "Berlin", "peer-exchanges")? >= 1.0);

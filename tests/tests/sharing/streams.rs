@@ -18,9 +18,8 @@ fn events_arrive_as_they_are_sent() -> anyhow::Result<()> {
         times.push(Instant::now());
     }
     client.read_until(b"0\r\n\r\n")?;
-    for pair in times.windows(2) {
-        assert!(pair[1] - pair[0] > Duration::from_millis(250), "{times:?}");
-    }
+    // Sent over 2.1 s; all at once at their end they would come together.
+    assert!(times[3] - times[0] > Duration::from_millis(700), "{times:?}");
     Ok(())
 }
 
