@@ -11,6 +11,7 @@ use crate::admin::Agent;
 use crate::config::{Config, MetadataConfig};
 use crate::metadata::publish::{self, Facts};
 use crate::metadata::record::{self, HostRecord, Millis};
+use crate::metadata::store::FILE;
 use crate::metadata::truth::Write;
 use crate::metadata::{Key, Store};
 use crate::peer::Security;
@@ -23,9 +24,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The copy, with what an earlier agent knew.
 pub fn open(config: &Config) -> Arc<Store> {
-    match config.metadata {
-        MetadataConfig::Embedded => Arc::new(Store::embedded(&config.federation)),
-    }
+    let store = match config.metadata {
+        MetadataConfig::Embedded => Store::embedded(&config.federation),
+    };
+    Arc::new(store.kept_at(config.state_dir.join(FILE), config.site.as_str(), config.host.as_str()))
+}
+
+/// Saves what changed of the copy, for ever.
+pub async fn save(store: Arc<Store>) {
+    store.save().await;
 }
 
 /// Follows the backend for ever.
@@ -82,9 +89,7 @@ impl Publisher {
                 continue;
             }
             written.insert(write.key().clone(), (write.clone(), Instant::now()));
-            if let Err(error) = store.write(write) {
-                tracing::error!(%error, "what this agent has is not told");
-            }
+            store.tell(write);
         }
     }
 

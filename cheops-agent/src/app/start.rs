@@ -336,6 +336,7 @@ impl Started {
         self.background.spawn(self.knowledge.clone().keep());
         self.background.spawn(self.knowledge.clone().follow());
         self.background.spawn(metadata::backend(self.agent.metadata.clone(), self.agent.config()));
+        self.background.spawn(metadata::save(self.agent.metadata.clone()));
         self.background.spawn(self.publisher.clone().keep());
         if let Some(ends) = &self.peers {
             self.background.spawn(Trusting::new(self.agent.clone(), ends.clone()).keep());

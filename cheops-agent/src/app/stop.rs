@@ -116,6 +116,7 @@ async fn end(mut started: Started) {
         drop(timeout(LAST, peers.shown.client.close()).await);
     }
     started.background.shutdown().await;
+    agent.metadata.release();
     agent.stop.cancel();
     drop(timeout(LAST, async { while started.admin.join_next().await.is_some() {} }).await);
     remove_socket(&agent.config().admin.socket);

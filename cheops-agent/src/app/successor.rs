@@ -25,6 +25,16 @@ use crate::observe::Limit;
 /// # Errors
 /// Why there is no successor. This agent goes on.
 pub async fn hand_over(started: &mut Started) -> anyhow::Result<(i32, Option<Came>)> {
+    // One agent has the file of the metadata at a time, and the successor needs what stands in it to begin.
+    started.agent.metadata.release();
+    let handed = hand_on(started).await;
+    if handed.is_err() {
+        started.agent.metadata.take_back();
+    }
+    handed
+}
+
+async fn hand_on(started: &mut Started) -> anyhow::Result<(i32, Option<Came>)> {
     let mut all = started.to_keep().context("no descriptors are free")?;
     all.extend(started.admin_to_keep()?);
     let program = started.program.clone();

@@ -32,11 +32,20 @@ pub fn due(config: &Config, facts: &Facts, view: &View) -> Vec<Write> {
     wanted.extend(services(config, view).into_iter().map(|(key, record)| (key, record.map(Record::Service))));
     // Absent is not empty: a site that stands otherwise may just not be known.
     let standing = Key::Site(site.clone());
-    if view.complete && view.get(&standing).is_none() {
-        let record = SiteRecord { standing: Standing::Active, since: facts.now };
-        wanted.push((standing, Some(Record::Site(record))));
+    match view.get(&standing) {
+        Some(kept) => wanted.push((standing, Some(kept.record.clone()))),
+        None if view.complete => {
+            let record = SiteRecord { standing: Standing::Active, since: facts.now };
+            wanted.push((standing, Some(Record::Site(record))));
+        }
+        None => {}
     }
-    wanted.retain(|(key, record)| view.get(key).map(|kept| &kept.record) != record.as_ref());
+    // What a cluster lost is written again.
+    let holds = |key: &Key, record: &Option<Record>| match (view.get(key), record) {
+        (Some(kept), Some(record)) => kept.record == *record && !kept.stale,
+        (kept, record) => kept.is_none() && record.is_none(),
+    };
+    wanted.retain(|(key, record)| !holds(key, record));
     let write = |(key, record)| match record {
         Some(record) => Write::Put(key, record),
         None => Write::Remove(key),

@@ -3,6 +3,10 @@
 //! Readers take a [`View`] and never wait. A write is shown at once and waits here until the backend has it. The backend
 //! tells what it lists and what changes, and when it last gave a sign of life.
 
+mod backend;
+mod disk;
+mod facts;
+mod file;
 mod view;
 
 use std::collections::BTreeMap;
@@ -13,10 +17,12 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, watch};
 
 use super::cluster::Cluster;
-use super::key::Key;
-use super::record::Record;
-use super::seal::{Seal, SealError};
+use super::record::Millis;
+use super::seal::Seal;
 use super::truth::{Outcome, Transaction, Truth, TruthError, Write};
+pub use disk::{DiskError, FILE};
+pub use facts::{Facts, Link, Lost};
+use file::{File, aside};
 pub use view::{Kept, Refusal, Seen, View};
 
 /// Everything below the federation's prefix, as a backend lists it.
@@ -42,10 +48,12 @@ pub struct Pending {
 }
 
 /// Why a write can't be taken.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    #[error("can't keep metadata on this host: {0}")]
-    Disk(String),
+    #[error("metadata can't be kept on this host: {0}")]
+    Disk(#[from] DiskError),
+    #[error("this agent hands over to its successor: ask again")]
+    HandingOver,
 }
 
 /// The copy. Cheap to share.
@@ -70,13 +78,20 @@ struct Inner {
     pending: Vec<Pending>,
     next: u64,
     heard: Option<Instant>,
+    /// When the backend last gave a sign of life before the last restart.
+    contact: Option<Millis>,
+    file: File,
+    link: Link,
+    lost: Option<Lost>,
 }
 
 /// A record as the backend has it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Raw {
     value: String,
     revision: i64,
+    /// Whether it was seen in an earlier history of the cluster, and not in the one that goes on.
+    stale: bool,
 }
 
 impl Store {
@@ -120,17 +135,46 @@ impl Store {
         self.changed.subscribe()
     }
 
-    /// Takes a write: it is shown from now on, and kept as soon as the backend can.
+    /// Takes a write: it is shown from now on, and kept as soon as the backend can. When this returns, it outlives this
+    /// agent and a loss of power; a leased one needn't.
     ///
     /// # Errors
-    /// When this host's disk doesn't take it.
+    /// When this host's disk doesn't take it; then nothing is changed.
     pub fn write(&self, write: Write) -> Result<(), StoreError> {
         let mut inner = self.inner();
+        let id = inner.next;
+        aside(|| self.save_write(&mut inner, id, &write))?;
+        self.taken(inner, write);
+        Ok(())
+    }
+
+    /// Takes a write that is made again after a restart: where this host's disk doesn't take it, it waits in memory.
+    pub fn tell(&self, write: Write) {
+        let mut inner = self.inner();
+        let id = inner.next;
+        if let Err(error) = aside(|| self.save_write(&mut inner, id, &write)) {
+            tracing::debug!(%error, "a record waits in memory alone");
+            inner.file.all_again();
+        }
+        self.taken(inner, write);
+    }
+
+    fn taken(&self, mut inner: MutexGuard<'_, Inner>, write: Write) {
         let id = inner.next;
         inner.next += 1;
         let mut view = (*self.view()).clone();
         if self.alone {
-            self.keep(&mut inner, &mut view, write);
+            let full = write.key().full(&self.federation);
+            match kept(id, &write) {
+                Some(raw) => drop(inner.raw.insert(full, raw)),
+                None => drop(inner.raw.remove(&full)),
+            }
+            match write {
+                Write::Put(key, record) => {
+                    drop(view.records.insert(key, Kept { record, revision: Some(revision(id)), stale: false }))
+                }
+                Write::Remove(key) => drop(view.records.remove(&key)),
+            }
         } else {
             inner.pending.retain(|pending| pending.write.key() != write.key());
             inner.pending.push(Pending { id, write });
@@ -139,22 +183,6 @@ impl Store {
         self.show(view);
         drop(inner);
         self.wanted.notify_one();
-        Ok(())
-    }
-
-    /// Without a backend, what is written is kept.
-    fn keep(&self, inner: &mut Inner, view: &mut View, write: Write) {
-        let revision = i64::try_from(inner.next).unwrap_or(i64::MAX);
-        match write {
-            Write::Put(key, record) => {
-                inner.raw.insert(key.full(&self.federation), Raw { value: record.encode(), revision });
-                view.records.insert(key, Kept { record, revision: Some(revision) });
-            }
-            Write::Remove(key) => {
-                inner.raw.remove(&key.full(&self.federation));
-                view.records.remove(&key);
-            }
-        }
     }
 
     /// Decides what needs one truth among sites.
@@ -188,12 +216,16 @@ impl Store {
     pub fn recheck(&self) {
         let inner = self.inner();
         let before = self.view();
-        let mut view = View { complete: before.complete, seen: before.seen, ..View::default() };
+        self.show(self.read(&inner, View { complete: before.complete, seen: before.seen, ..View::default() }));
+    }
+
+    /// The view with everything that is kept, and what waits on top.
+    fn read(&self, inner: &Inner, mut view: View) -> View {
         for (full, raw) in &inner.raw {
-            self.take(&mut view, full, &raw.value, raw.revision);
+            self.take(&mut view, full, raw);
         }
         overlay(&mut view, &inner.pending);
-        self.show(view);
+        view
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -207,105 +239,17 @@ impl Store {
     }
 }
 
-/// The backend's side.
-impl Store {
-    pub fn federation(&self) -> &str {
-        &self.federation
+/// What is kept of a write where there is no backend; nothing of a removal.
+fn kept(id: u64, write: &Write) -> Option<Raw> {
+    match write {
+        Write::Put(_, record) => Some(Raw { value: record.encode(), revision: revision(id), stale: false }),
+        Write::Remove(_) => None,
     }
+}
 
-    /// The writes that wait, the oldest first.
-    pub fn pending(&self) -> Vec<Pending> {
-        self.inner().pending.clone()
-    }
-
-    /// Resolves when a write was taken.
-    pub async fn wanted(&self) {
-        self.wanted.notified().await;
-    }
-
-    /// These writes are kept.
-    pub fn settled(&self, ids: &[u64]) {
-        self.inner().pending.retain(|pending| !ids.contains(&pending.id));
-    }
-
-    /// The backend gave a sign of life.
-    pub fn alive(&self) {
-        self.inner().heard = Some(Instant::now());
-    }
-
-    /// These are the members now.
-    pub fn clustered(&self, cluster: Cluster) {
-        self.cluster.store(Some(Arc::new(cluster)));
-    }
-
-    /// The record as the backend is to keep it.
-    ///
-    /// # Errors
-    /// When it can't be signed.
-    pub fn sealed(&self, key: &Key, record: &Record) -> Result<String, SealError> {
-        self.seal.load().seal(&key.full(&self.federation), &record.encode())
-    }
-
-    /// Everything that is kept, instead of what was known. Writes that wait stay on top.
-    pub fn listed(&self, listed: Listed) {
-        let mut inner = self.inner();
-        inner.raw.clear();
-        let mut view = View { complete: true, seen: listed.seen, ..View::default() };
-        for (full, value, revision) in listed.values {
-            self.take(&mut view, &full, &value, revision);
-            inner.raw.insert(full, Raw { value, revision });
-        }
-        overlay(&mut view, &inner.pending);
-        self.show(view);
-    }
-
-    /// What changed since.
-    pub fn changed(&self, changes: Vec<Change>, seen: Seen) {
-        let mut inner = self.inner();
-        let mut view = (*self.view()).clone();
-        for change in changes {
-            match change {
-                Change::Put { full, value, revision } => {
-                    self.take(&mut view, &full, &value, revision);
-                    inner.raw.insert(full, Raw { value, revision });
-                }
-                Change::Removed { full } => {
-                    inner.raw.remove(&full);
-                    view.refused.remove(&full);
-                    if let Some(key) = self.key(&full) {
-                        view.records.remove(&key);
-                    }
-                }
-            }
-        }
-        view.seen = Some(seen);
-        overlay(&mut view, &inner.pending);
-        self.show(view);
-    }
-
-    fn key(&self, full: &str) -> Option<Key> {
-        Key::parse(full.strip_prefix(&super::key::prefix(&self.federation))?)
-    }
-
-    /// Puts one record into the view, or says why it is left out. One that was believed before doesn't stay.
-    fn take(&self, view: &mut View, full: &str, value: &str, revision: i64) {
-        let Some(key) = self.key(full) else {
-            view.refused.insert(full.to_owned(), Refusal::Key);
-            return;
-        };
-        let opened = self.seal.load().open(&key, full, value).map_err(Refusal::from);
-        match opened.and_then(|record| Ok(Record::decode(&key, &record)?)) {
-            Ok(record) => {
-                view.refused.remove(full);
-                view.records.insert(key, Kept { record, revision: Some(revision) });
-            }
-            Err(why) => {
-                tracing::warn!(key = full, %why, "a record is left out");
-                view.records.remove(&key);
-                view.refused.insert(full.to_owned(), why);
-            }
-        }
-    }
+/// Without a backend, the number of a write is its revision.
+fn revision(id: u64) -> i64 {
+    i64::try_from(id).unwrap_or(i64::MAX)
 }
 
 /// What waits to be kept counts already.
@@ -313,7 +257,7 @@ fn overlay(view: &mut View, pending: &[Pending]) {
     for Pending { write, .. } in pending {
         match write {
             Write::Put(key, record) => {
-                view.records.insert(key.clone(), Kept { record: record.clone(), revision: None });
+                view.records.insert(key.clone(), Kept { record: record.clone(), revision: None, stale: false });
             }
             Write::Remove(key) => drop(view.records.remove(key)),
         }

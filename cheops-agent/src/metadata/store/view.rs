@@ -31,6 +31,9 @@ pub struct Kept {
     pub record: Record,
     /// When it was last written; absent while the write still waits.
     pub revision: Option<i64>,
+    /// Whether it was seen in an earlier history of the cluster, and not in the one that goes on: the cluster was wiped or
+    /// restored, and nobody wrote or removed the record since. It counts as before.
+    pub stale: bool,
 }
 
 /// Why a record is left out.

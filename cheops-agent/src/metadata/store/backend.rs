@@ -1,0 +1,165 @@
+//! The backend's side of the copy.
+
+use std::time::Instant;
+
+use super::view::{Kept, Refusal, Seen, View};
+use super::{Change, Inner, Listed, Lost, Pending, Raw, Store, overlay};
+use crate::metadata::key::{Key, prefix};
+use crate::metadata::record::{self, Record};
+use crate::metadata::seal::SealError;
+use crate::metadata::truth::Write;
+
+impl Store {
+    pub fn federation(&self) -> &str {
+        &self.federation
+    }
+
+    /// The writes that wait, the oldest first.
+    pub fn pending(&self) -> Vec<Pending> {
+        self.inner().pending.clone()
+    }
+
+    /// Resolves when a write was taken.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// These writes are kept.
+    pub fn settled(&self, ids: &[u64]) {
+        let mut inner = self.inner();
+        let settled = |pending: &Pending| ids.contains(&pending.id);
+        let done: Vec<Write> = inner.pending.iter().filter(|one| settled(one)).map(|one| one.write.clone()).collect();
+        inner.pending.retain(|pending| !settled(pending));
+        for write in &done {
+            // A removal of what nobody else has is told by no backend.
+            if let Write::Remove(key) = write {
+                let full = key.full(&self.federation);
+                inner.raw.remove(&full);
+                inner.file.note(full);
+            }
+        }
+        self.save_settled(&mut inner, &done);
+    }
+
+    /// The backend gave a sign of life.
+    pub fn alive(&self) {
+        self.inner().heard = Some(Instant::now());
+    }
+
+    /// The record as the backend is to keep it.
+    ///
+    /// # Errors
+    /// When it can't be signed.
+    pub fn sealed(&self, key: &Key, record: &Record) -> Result<String, SealError> {
+        self.seal.load().seal(&key.full(&self.federation), &record.encode())
+    }
+
+    /// Everything that is kept, instead of what was known. Writes that wait stay on top.
+    ///
+    /// In a cluster that was wiped or restored, what isn't there any more was not removed by anybody: it stays known, as
+    /// stale, until somebody writes or removes it.
+    pub fn listed(&self, listed: Listed) {
+        let mut inner = self.inner();
+        let before = self.view().seen;
+        let lost = match (before, listed.seen) {
+            (Some(was), Some(is)) if was.cluster != is.cluster || was.revision > is.revision => {
+                tracing::warn!(?was, ?is, "the metadata cluster was wiped or restored: what was known stays known");
+                Some(Lost { was, is, at: record::now() })
+            }
+            _ => None,
+        };
+        let old = std::mem::take(&mut inner.raw);
+        inner.raw = listed
+            .values
+            .into_iter()
+            .map(|(full, value, revision)| (full, Raw { value, revision, stale: false }))
+            .collect();
+        for (full, raw) in old {
+            if (lost.is_some() || raw.stale) && self.outlives(&full) {
+                let newer = |there: &Raw| lost.is_some_and(|lost| lost.same_cluster()) && there.revision < raw.revision;
+                if inner.raw.get(&full).is_none_or(newer) {
+                    inner.raw.insert(full, Raw { stale: true, ..raw });
+                }
+            }
+        }
+        if lost.is_some() {
+            inner.lost = lost;
+        }
+        inner.file.all_again();
+        let view = self.read(&inner, View { complete: true, seen: listed.seen, ..View::default() });
+        self.seen(inner, view);
+    }
+
+    /// What changed since.
+    pub fn changed(&self, changes: Vec<Change>, seen: Seen) {
+        let mut inner = self.inner();
+        let mut view = (*self.view()).clone();
+        for change in changes {
+            match change {
+                Change::Put { full, value, revision } => {
+                    let raw = Raw { value, revision, stale: false };
+                    if self.take(&mut view, &full, &raw) {
+                        inner.raw.insert(full.clone(), raw);
+                    }
+                    inner.file.note(full);
+                }
+                Change::Removed { full } => {
+                    inner.raw.remove(&full);
+                    view.refused.remove(&full);
+                    if let Some(key) = self.key(&full) {
+                        view.records.remove(&key);
+                    }
+                    inner.file.note(full);
+                }
+            }
+        }
+        view.seen = Some(seen);
+        overlay(&mut view, &inner.pending);
+        self.seen(inner, view);
+    }
+
+    fn seen(&self, mut inner: std::sync::MutexGuard<'_, Inner>, view: View) {
+        inner.heard = Some(Instant::now());
+        if inner.raw.values().all(|raw| !raw.stale) {
+            inner.lost = None;
+        }
+        self.show(view);
+    }
+
+    pub(super) fn key(&self, full: &str) -> Option<Key> {
+        Key::parse(full.strip_prefix(&prefix(&self.federation))?)
+    }
+
+    /// Whether a record still says something when the cluster that had it is gone. A lease does not, and a token's was to
+    /// be redeemed once.
+    pub(super) fn outlives(&self, full: &str) -> bool {
+        self.key(full).is_some_and(|key| !key.leased() && !matches!(key, Key::Token(_)))
+    }
+
+    /// Puts one record into the view, or says why it is left out. One that was believed before doesn't stay, except before
+    /// one that is older. Whether this is what there is now.
+    pub(super) fn take(&self, view: &mut View, full: &str, raw: &Raw) -> bool {
+        let Some(key) = self.key(full) else {
+            view.refused.insert(full.to_owned(), Refusal::Key);
+            return true;
+        };
+        let opened = self.seal.load().open(&key, full, &raw.value).map_err(Refusal::from);
+        match opened.and_then(|record| Ok(Record::decode(&key, &record)?)) {
+            Ok(record) => {
+                view.refused.remove(full);
+                view.records.insert(key, Kept { record, revision: Some(raw.revision), stale: raw.stale });
+                true
+            }
+            Err(why) => {
+                tracing::warn!(key = full, %why, "a record is left out");
+                let older = why == Refusal::Seal(SealError::Older);
+                view.refused.insert(full.to_owned(), why);
+                if older && view.records.contains_key(&key) {
+                    return false;
+                }
+                view.records.remove(&key);
+                true
+            }
+        }
+    }
+}
