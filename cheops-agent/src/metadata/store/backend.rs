@@ -1,9 +1,11 @@
 //! The backend's side of the copy.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::view::{Kept, Refusal, Seen, View};
 use super::{Change, Inner, Listed, Lost, Pending, Raw, Store, overlay};
+use crate::metadata::cluster::Cluster;
 use crate::metadata::key::{Key, prefix};
 use crate::metadata::record::{self, Record};
 use crate::metadata::seal::SealError;
@@ -44,6 +46,11 @@ impl Store {
     /// The backend gave a sign of life.
     pub fn alive(&self) {
         self.inner().heard = Some(Instant::now());
+    }
+
+    /// These are the members now.
+    pub fn clustered(&self, cluster: Cluster) {
+        self.cluster.store(Some(Arc::new(cluster)));
     }
 
     /// The record as the backend is to keep it.
