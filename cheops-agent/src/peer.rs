@@ -25,7 +25,7 @@ pub use client::{Asks, Client, Hello};
 pub use counters::{Count, Counters};
 pub use envelope::{Envelope, Hop};
 pub use error::{PeerError, Refusal};
-pub use liveness::{Liveness, PeerState, PeerStatus, Row, Table};
+pub use liveness::{Address, Board, Liveness, PeerState, PeerStatus, Publisher, Reach, Row, Sites, Table, Told};
 pub use outcome::Outcome;
 pub use server::{Call, Serve, Server};
 pub use stream::{PeerStream, ServerStream};

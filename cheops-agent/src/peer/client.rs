@@ -23,17 +23,18 @@ use super::beat::Key;
 use super::counters::Counters;
 use super::envelope::Envelope;
 use super::error::{PeerError, Refusal};
-use super::liveness::Table;
+use super::liveness::{Table, Told};
 use super::outcome::Outcome;
 use super::stream::PeerStream;
-use super::trust::Security;
+use super::trust::{PeerIdentity, Security};
 use super::{EXCHANGE_PATH, HELLO_PATH, NOTE_PATH};
 use crate::http::Code;
 use crate::metadata::Site;
+use crate::metadata::latency::{Coordinate, Word};
 use crate::metadata::record::{CertificateFacts, Standing};
 use crate::names::{HostName, SiteName};
 
-/// A `hello` with the distances to 256 sites, whose names are long.
+/// A `hello` with the distances to 256 sites and word of as many, whose names are long.
 const HELLO_BYTES: usize = 128 * 1024;
 
 /// Times and limits of the asking end.
@@ -68,35 +69,78 @@ pub struct Hello {
     /// Of the certificate that it shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateFacts>,
+    /// Where its site lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinate: Option<Coordinate>,
+    /// Word of other sites, and what to ask for next time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<Word>,
+    #[serde(default)]
+    pub next: u64,
 }
 
-/// What a peer is asked for besides who it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+impl Hello {
+    /// What this agent says, but for its certificate.
+    pub fn new(own: &PeerIdentity, told: Told) -> Self {
+        Self {
+            site: own.site.clone(),
+            host: own.host.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            beat: told.beat,
+            table_version: told.table_version,
+            table: told.table,
+            coordinate: told.coordinate,
+            words: told.words,
+            next: told.next,
+            standing: told.standing,
+            certificate: None,
+        }
+    }
+}
+
+/// What a peer is asked for besides who it is, and what it is told at the same time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asks {
     /// A key for datagrams.
     pub key: bool,
     /// The number of its measurements that is known here; 0 for none.
     pub table: u64,
+    /// Word that came to it after this.
+    pub news: Option<u64>,
+    /// Word of the asker's own site.
+    pub word: Option<Word>,
 }
 
 const ASK_KEY: HeaderName = HeaderName::from_static("cheops-beat");
 const ASK_TABLE: HeaderName = HeaderName::from_static("cheops-table");
+const ASK_NEWS: HeaderName = HeaderName::from_static("cheops-news");
+const OWN_WORD: HeaderName = HeaderName::from_static("cheops-word");
 
 impl Asks {
-    fn to_headers(self) -> HeaderMap {
+    /// As they are sent.
+    pub fn to_headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if self.key {
             headers.insert(ASK_KEY, HeaderValue::from_static("1"));
         }
         headers.insert(ASK_TABLE, HeaderValue::from(self.table));
+        if let Some(after) = self.news {
+            headers.insert(ASK_NEWS, HeaderValue::from(after));
+        }
+        let word = self.word.as_ref().and_then(|word| serde_json::to_vec(word).ok());
+        if let Some(word) = word.and_then(|word| HeaderValue::from_bytes(&word).ok()) {
+            headers.insert(OWN_WORD, word);
+        }
         headers
     }
 
     /// What a peer asks for.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let table = text(ASK_TABLE).and_then(|number| number.parse().ok());
-        Self { key: text(ASK_KEY) == Some("1"), table: table.unwrap_or_default() }
+        let number = |name| text(name).and_then(|number| number.parse().ok());
+        let word = headers.get(OWN_WORD).and_then(|word| serde_json::from_slice(word.as_bytes()).ok());
+        let table = number(ASK_TABLE).unwrap_or_default();
+        Self { key: text(ASK_KEY) == Some("1"), table, news: number(ASK_NEWS), word }
     }
 }
 
@@ -189,7 +233,7 @@ impl Client {
         &self,
         site: &SiteName,
         address: &str,
-        asks: Asks,
+        asks: &Asks,
         deadline: Instant,
     ) -> Result<(Hello, Duration), PeerError> {
         let unreachable = |reason: String| PeerError::Unreachable { site: site.clone(), reason };
@@ -204,7 +248,7 @@ impl Client {
         }
     }
 
-    async fn ask(&self, link: &Arc<Link>, asks: Asks) -> Result<(Hello, Duration), String> {
+    async fn ask(&self, link: &Arc<Link>, asks: &Asks) -> Result<(Hello, Duration), String> {
         let text = |error: h2::Error| error.to_string();
         let hello = || request(Method::GET, HELLO_PATH, asks.to_headers());
         let started = self.start(link, Asker::Probe, hello, true).await.map_err(|trouble| trouble.reason)?;
@@ -236,10 +280,10 @@ impl Client {
         self.tasks.wait().await;
     }
 
-    /// Forgets links to agents that `wanted` doesn't name.
-    pub fn retain(&self, wanted: impl Fn(&(SiteName, String)) -> bool) {
+    /// Forgets links to agents that `wanted` doesn't want; it is told whether exchanges are open on them.
+    pub fn retain(&self, wanted: impl Fn(&(SiteName, String), bool) -> bool) {
         self.lock().retain(|key, link| {
-            let keep = wanted(key);
+            let keep = wanted(key, link.is_busy());
             if !keep {
                 link.close();
             }

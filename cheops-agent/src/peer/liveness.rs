@@ -1,28 +1,36 @@
-//! Which peers live, and how far away they are: each agent of each other site is probed all the time, over its link and
-//! with datagrams beside it.
+//! Which peers live, and how far away they are: the agents of some sites are probed all the time, over their links and
+//! with datagrams beside these; of the other sites there is word. `choice` says which are probed, `board` keeps what came
+//! of it, `published` is what sites publish for all. Here are the clock, the links and the tasks; the board has none.
 
+mod agent;
 mod board;
+mod choice;
+mod published;
 mod status;
 mod table;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use self::board::{Board, Held};
+pub use self::board::{Address, Board, Sites, Told};
+pub use self::choice::Reach;
+use self::published::Published;
+pub use self::published::Publisher;
 pub use self::status::{PeerState, PeerStatus};
 pub use self::table::{Row, Table};
-use super::beat::{self, Key};
+use super::beat;
 use super::client::{Asks, Client};
 use super::{PeerIdentity, Revocations};
-use crate::metadata::record::Standing;
-use crate::metadata::{Distances, Site, Snapshot};
-use crate::names::SiteName;
+use crate::metadata::record::{Latencies, Millis};
+use crate::metadata::{Distances, Site, Snapshot, View};
+use crate::names::{HostName, SiteName};
 
 /// Between two probes of one agent over its link, jittered by a fifth.
 const EVERY: Duration = Duration::from_secs(1);
@@ -30,20 +38,60 @@ const EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often what is known is put together for decisions.
 const REFRESH: Duration = Duration::from_millis(200);
-/// Agents that are probed: more than a federation has.
-const MAX_PEERS: usize = 10_000;
-
 /// The board on which probes write, and from which decisions, `status` and other sites read.
-#[derive(Default)]
 pub struct Liveness {
     board: Mutex<Board>,
+    /// The board's time counts from here.
+    start: Instant,
     distances: ArcSwap<Distances>,
+}
+
+/// The board at the present time.
+struct Held<'a>(MutexGuard<'a, Board>);
+
+impl Deref for Held<'_> {
+    type Target = Board;
+    fn deref(&self) -> &Board {
+        &self.0
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Board {
+        &mut self.0
+    }
 }
 
 impl Liveness {
     /// Nothing is known yet.
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        let board = Mutex::new(Board::new(rand::random()));
+        Arc::new(Self { board, start: Instant::now(), distances: ArcSwap::default() })
+    }
+
+    /// How many sites are probed, from the next choice on.
+    pub fn reach(&self, reach: Reach) {
+        self.board().reach(reach);
+    }
+
+    /// What sites published, for where they tell nothing here themselves. `silent`: since the backend gave a sign of
+    /// life; `wall`: what the time is.
+    pub fn learn(&self, view: &View, silent: Option<Duration>, wall: Millis) {
+        let mut board = self.board();
+        let published = Published::read(view, silent, wall, board.now());
+        board.published = published;
+    }
+
+    /// What the own site is to publish now, if anything: by the first of its agents that lives, by name. `host` is this
+    /// one's.
+    pub fn publish(&self, publisher: &mut Publisher, host: &HostName, wall: Millis) -> Option<Latencies> {
+        let mut board = self.board();
+        if !board.is_first(host) {
+            return None;
+        }
+        let (rows, coordinate, now) = (board.review(), board.coordinate(), board.now());
+        drop(board);
+        publisher.due(&rows, coordinate, now, wall)
     }
 
     /// What is known of each agent, by site and address.
@@ -61,27 +109,43 @@ impl Liveness {
         self.distances.load()
     }
 
-    /// The site with its agents in the order in which they are best tried: the dead ones last.
+    /// The site with its agents in the order in which they are best tried: the dead ones last. A request goes there, so
+    /// they are probed for a while.
     pub fn ordered(&self, site: &Site) -> Site {
-        let board = self.board();
+        let mut board = self.board();
+        board.requested(&site.name);
         let mut site = site.clone();
         let name = site.name.clone();
         site.peers.sort_by_key(|address| board.state(&name, address) == Some(PeerState::Dead));
         site
     }
 
-    /// Probes the agents of all sites, but for the addresses in `own`, until it is dropped. Each is probed at its own
-    /// pace, so that a dead one delays no other. `snapshot` is asked again all the time.
+    /// Probes the agents of the sites that are chosen, but for the addresses in `own`, until it is dropped. Each is probed
+    /// at its own pace, so that a dead one delays no other. `snapshot` is asked again all the time.
     pub async fn run(&self, client: &Client, snapshot: impl Fn() -> Arc<Snapshot>, own: &[String]) {
         let mut probes = FuturesUnordered::new();
         let mut under_way = HashSet::new();
         let mut refresh = interval(REFRESH);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut known, mut sites) = (snapshot(), Arc::new(Sites::new()));
+        let mut all = HashSet::new();
         loop {
             let now = snapshot();
-            let wanted = wanted(&now, own);
-            self.board().wanted(now.own_site(), &wanted);
-            client.retain(|key| wanted.contains(key));
+            if sites.is_empty() || !Arc::ptr_eq(&known, &now) {
+                let read = agents(&now, own);
+                // Made anew only when it differs: then the choice is, too.
+                if *sites != read {
+                    sites = Arc::new(read);
+                    all = sites
+                        .iter()
+                        .flat_map(|(site, agents)| agents.iter().map(|address| (site.clone(), address.clone())))
+                        .collect();
+                }
+                known = now.clone();
+            }
+            let wanted = self.board().choose(now.own_site().map(|site| (&site.name, site.standing)), &sites);
+            // What goes on over a link that isn't probed any more goes on.
+            client.retain(|key, busy| wanted.contains(key) || (busy && all.contains(key)));
             for key in wanted {
                 if self.board().hello_due(&key) && under_way.insert(key.clone()) {
                     probes.push(self.probe(client, key));
@@ -104,16 +168,16 @@ impl Liveness {
         beat::carry(self, listen).await;
     }
 
-    async fn probe(&self, client: &Client, key: (SiteName, String)) -> (SiteName, String) {
+    async fn probe(&self, client: &Client, key: Address) -> Address {
         let asks = self.board().asks(&key);
-        let answer = client.hello(&key.0, &key.1, asks, Instant::now() + PATIENCE).await;
+        let answer = client.hello(&key.0, &key.1, &asks, Instant::now() + PATIENCE).await;
         match answer {
             Ok((hello, took)) => {
                 let to = match &hello.beat {
                     Some(_) => resolved(&key.1).await,
                     None => None,
                 };
-                self.board().answered(&key, hello, took, to);
+                self.board().answered(&key, &asks, hello, took, to);
             }
             Err(error) => self.board().failed(&key, error.to_string()),
         }
@@ -125,13 +189,9 @@ impl Liveness {
         self.distances.store(Arc::new(distances));
     }
 
-    /// What a peer is told that asks who this agent is: a key for its datagrams if it wants one, and what is measured
-    /// here if it doesn't know that already; and how this site takes part.
-    pub(super) fn told(&self, asker: Option<&PeerIdentity>, asks: Asks) -> (Option<Key>, u64, Option<Table>, Standing) {
-        let mut board = self.board();
-        let key = asker.filter(|_| asks.key).and_then(|asker| board.ears.issue(asker));
-        let table = board.table.clone();
-        (key, table.version, (asks.table != table.version).then(|| (*table).clone()), board.standing)
+    /// What a peer is told that asks who this agent is.
+    pub(super) fn told(&self, asker: Option<&PeerIdentity>, asks: &Asks) -> Told {
+        self.board().told(asker, asks)
     }
 
     /// From now on the datagrams of hosts that were revoked are not believed. A host that joined again is given a new key.
@@ -141,7 +201,7 @@ impl Liveness {
 
     /// Whether datagrams can be received.
     pub(super) fn listens(&self, open: bool) {
-        self.board().ears.open = open;
+        self.board().listens(open);
     }
 
     /// The datagrams that are to be sent now.
@@ -155,7 +215,9 @@ impl Liveness {
     }
 
     fn board(&self) -> Held<'_> {
-        Held::now(self.board.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+        board.look(self.start.elapsed());
+        Held(board)
     }
 }
 
@@ -163,10 +225,10 @@ async fn resolved(address: &str) -> Option<SocketAddr> {
     tokio::net::lookup_host(address).await.ok()?.next()
 }
 
-/// Every agent that is to be probed.
-fn wanted(snapshot: &Snapshot, own: &[String]) -> BTreeSet<(SiteName, String)> {
-    let all = snapshot.sites.values().flat_map(|site| {
-        site.peers.iter().filter(|address| !own.contains(address)).map(|address| (site.name.clone(), address.clone()))
-    });
-    all.take(MAX_PEERS).collect()
+/// Every agent that might be probed.
+fn agents(snapshot: &Snapshot, own: &[String]) -> Sites {
+    let of = |site: &Site| site.peers.iter().filter(|address| !own.contains(address)).cloned().collect();
+    let all: BTreeMap<SiteName, Vec<String>> =
+        snapshot.sites.values().map(|site| (site.name.clone(), of(site))).collect();
+    all.into_iter().filter(|(_, agents)| !agents.is_empty()).collect()
 }

@@ -4,7 +4,8 @@
 //! their distance to A: who writes Paris wants the request to be served at Paris, or as near to Paris as can be, and not
 //! at the edge of that circle which is nearest to the client. `*` is every site that is known, the nearest to the entry
 //! site first. Where one site serves the request, the sites of either are tried like those of `||`. A site whose
-//! distance is unknown is not in range: unknown is not zero.
+//! distance is unknown is not in range: unknown is not zero. Where nobody measured it, an estimate counts, and only if
+//! it is in range by all of its error.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde::{Serialize, Serializer};
 use super::decide::World;
 use crate::http::{Code, Problem};
 use crate::metadata::Service;
-use crate::metadata::latency::State;
+use crate::metadata::latency::{Between, State};
 use crate::metadata::record::Standing;
 use crate::names::SiteName;
 use crate::scope::{Expr, Span};
@@ -31,13 +32,16 @@ pub struct Candidate {
     /// The most that it may be; none for `*`.
     #[serde(rename = "within-ms", serialize_with = "milliseconds")]
     pub within: Option<Duration>,
-    /// The least measured round trip of the last seconds; none when it is unknown.
+    /// The least measured round trip of the last seconds, or an estimate; none when it is unknown.
     #[serde(rename = "rtt-ms", serialize_with = "milliseconds")]
     pub rtt: Option<Duration>,
+    /// By how much an estimate is usually wrong; none for what was measured.
+    #[serde(rename = "error-ms", serialize_with = "milliseconds")]
+    pub error: Option<Duration>,
     /// How old that is.
     #[serde(rename = "age-ms", serialize_with = "milliseconds")]
     pub age: Option<Duration>,
-    /// Who measured it.
+    /// Who measured it; nobody, if it is estimated.
     pub by: Option<SiteName>,
     /// How it stands, as seen from here.
     pub state: State,
@@ -168,11 +172,11 @@ impl Looking<'_> {
 }
 
 fn near(site: &SiteName, from: &SiteName, within: Option<Duration>, service: &Service, world: &World<'_>) -> Candidate {
-    let measured = world.distances.between(from, site);
-    let (rtt, age, by) = match measured {
-        _ if site == from => (Some(Duration::ZERO), Some(Duration::ZERO), Some(from.clone())),
-        Some(measured) => (Some(measured.rtt), Some(measured.age), Some(measured.by.clone())),
-        None => (None, None, None),
+    let (rtt, error, age, by) = match world.distances.between(from, site) {
+        _ if site == from => (Some(Duration::ZERO), None, Some(Duration::ZERO), Some(from.clone())),
+        Some(Between::Measured(found)) => (Some(found.rtt), None, Some(found.age), Some(found.by.clone())),
+        Some(Between::Estimated(found, age)) => (Some(found.rtt), Some(found.error), Some(age), None),
+        None => (None, None, None, None),
     };
     let state = if site == world.here { State::Alive } else { world.distances.state(site) };
     let takes_scopes = service.endpoints.get(site).is_some_and(|found| found.iter().any(|endpoint| !endpoint.https));
@@ -183,9 +187,10 @@ fn near(site: &SiteName, from: &SiteName, within: Option<Duration>, service: &Se
         _ if state == State::Dead => Verdict::Down,
         (Some(_), None) => Verdict::DistanceUnknown,
         (Some(within), Some(rtt)) if rtt > within => Verdict::OutOfRange,
+        (Some(within), Some(rtt)) if rtt + error.unwrap_or_default() > within => Verdict::DistanceUnknown,
         _ => Verdict::In,
     };
-    Candidate { site: site.clone(), from: from.clone(), within, rtt, age, by, state, verdict }
+    Candidate { site: site.clone(), from: from.clone(), within, rtt, error, age, by, state, verdict }
 }
 
 fn nobody(at: Span, service: &Service, candidates: &[Candidate]) -> Problem {
@@ -228,6 +233,10 @@ impl Candidate {
                 let age = age.as_secs_f64();
                 format!("{}, {} from {} ({by} measured it {age:.1} s ago)", self.site, in_ms(rtt), self.from)
             }
+            (Some(rtt), _, None) => {
+                let error = in_ms(self.error.unwrap_or_default());
+                format!("{}, about {} from {} (estimated, ± {error})", self.site, in_ms(rtt), self.from)
+            }
             _ => format!("{}, its distance from {} is unknown", self.site, self.from),
         };
         let why = match self.verdict {
@@ -235,6 +244,9 @@ impl Candidate {
             Verdict::Last => "is down, so it is tried last".to_owned(),
             Verdict::OutOfRange => {
                 format!("is out of range, {} at most", self.within.map(in_ms).unwrap_or_default())
+            }
+            Verdict::DistanceUnknown if self.rtt.is_some() => {
+                format!("is not surely in range, {} at most", self.within.map(in_ms).unwrap_or_default())
             }
             Verdict::DistanceUnknown => "can't be in range".to_owned(),
             Verdict::Down => "is down".to_owned(),

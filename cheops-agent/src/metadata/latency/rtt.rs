@@ -40,6 +40,14 @@ impl Rtt {
         self.samples.iter().map(|(_, took)| *took).min()
     }
 
+    /// The one that a quarter of the last seconds' are shorter than: what a place is found by, since neither a single
+    /// late answer nor a single lucky one moves it.
+    pub fn filtered(&self) -> Option<Duration> {
+        let mut all: Vec<Duration> = self.samples.iter().map(|(_, took)| *took).collect();
+        let quarter = all.len() / 4;
+        (!all.is_empty()).then(|| *all.select_nth_unstable(quarter).1)
+    }
+
     /// The usual one: an exponentially weighted mean.
     pub fn usual(&self) -> Option<Duration> {
         self.usual

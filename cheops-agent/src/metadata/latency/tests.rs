@@ -215,7 +215,7 @@ fn the_nearest_host_counts_and_either_side_may_have_measured() {
     distances.add(&site("Nantes"), measured("Paris", 20, 10, State::Alive));
     distances.add(&site("Nantes"), measured("Paris", 5, 10, State::Dead));
     distances.add(&site("Lyon"), measured("Paris", 5, 30_000, State::Alive));
-    let rtt = |from: &str, to: &str| distances.between(&site(from), &site(to)).map(|found| found.rtt);
+    let rtt = |from: &str, to: &str| distances.measured(&site(from), &site(to)).map(|found| found.rtt);
     assert_eq!(rtt("Paris", "Nantes"), Some(ms(20)));
     assert_eq!(rtt("Nantes", "Paris"), Some(ms(20)), "the other side measured");
     assert_eq!(rtt("Paris", "Lyon"), None, "too old");

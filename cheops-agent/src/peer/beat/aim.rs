@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ring::hmac;
-use tokio::time::Instant;
 
 use super::{Beat, Key, LENGTH};
 use crate::metadata::latency::Loss;
@@ -19,7 +18,7 @@ pub(in crate::peer) struct Aim {
     id: u64,
     key: hmac::Key,
     number: u64,
-    sent: VecDeque<(u64, Instant)>,
+    sent: VecDeque<(u64, Duration)>,
     /// Which of the probes were answered.
     pub(in crate::peer) answered: Loss,
     /// How many of how many probes came there, as the other says.
@@ -53,8 +52,8 @@ impl Aim {
         self.id
     }
 
-    /// The next probe. `deaf`: nothing is heard of the other.
-    pub(in crate::peer) fn probe(&mut self, at: Instant, deaf: bool) -> [u8; LENGTH] {
+    /// The next probe, at the time `at`. `deaf`: nothing is heard of the other.
+    pub(in crate::peer) fn probe(&mut self, at: Duration, deaf: bool) -> [u8; LENGTH] {
         self.number += 1;
         self.sent.push_back((self.number, at));
         if self.sent.len() > WAITED_FOR {
@@ -65,7 +64,7 @@ impl Aim {
     }
 
     /// A datagram under this key came: how long the answer took, if it is one that is waited for.
-    pub(in crate::peer) fn answer(&mut self, bytes: &[u8], at: Instant, now: Duration) -> Option<Duration> {
+    pub(in crate::peer) fn answer(&mut self, bytes: &[u8], at: Duration, now: Duration) -> Option<Duration> {
         let beat = Beat::open(bytes, &self.key).filter(|beat| beat.answer)?;
         let place = self.sent.iter().position(|(number, _)| *number == beat.number)?;
         let (number, sent) = self.sent.remove(place)?;
@@ -73,7 +72,7 @@ impl Aim {
         self.came = (beat.came.into(), beat.span.into());
         self.deaf = beat.deaf;
         self.last = Some(now);
-        Some(at.saturating_duration_since(sent))
+        Some(at.saturating_sub(sent))
     }
 }
 

@@ -12,11 +12,15 @@ use crate::peer::PeerIdentity;
 
 /// Agents that are listened to: more than a federation has.
 const MOST: usize = 10_000;
+/// An agent that was silent for so long gets a new key if it comes back.
+const FORGOTTEN: Duration = Duration::from_secs(300);
 
 /// The keys that were handed out, and what came under them.
 #[derive(Default)]
 pub(in crate::peer) struct Ears {
     keys: HashMap<u64, Ear>,
+    /// The keys of each site's agents.
+    sites: HashMap<SiteName, Vec<u64>>,
     /// Whether datagrams can be received at all.
     pub(in crate::peer) open: bool,
 }
@@ -24,6 +28,7 @@ pub(in crate::peer) struct Ears {
 struct Ear {
     of: PeerIdentity,
     key: hmac::Key,
+    issued: Duration,
     heard: Heard,
 }
 
@@ -38,16 +43,23 @@ pub(in crate::peer) struct Heard {
 
 impl Ears {
     /// A new key for an agent, instead of the one that it had. None when nothing can be heard.
-    pub(in crate::peer) fn issue(&mut self, of: &PeerIdentity) -> Option<Key> {
+    pub(in crate::peer) fn issue(&mut self, of: &PeerIdentity, now: Duration) -> Option<Key> {
         if !self.open {
             return None;
         }
-        self.keys.retain(|_, ear| ear.of != *of);
+        let heard = |ear: &Ear| now.saturating_sub(ear.heard.last.unwrap_or(ear.issued)) < FORGOTTEN;
+        self.keys.retain(|_, ear| ear.of != *of && heard(ear));
+        let keys = &self.keys;
+        self.sites.retain(|_, ids| {
+            ids.retain(|id| keys.contains_key(id));
+            !ids.is_empty()
+        });
         if self.keys.len() >= MOST {
             return None;
         }
         let key = Key::new();
-        self.keys.insert(key.id, Ear { of: of.clone(), key: key.mac(), heard: Heard::default() });
+        self.sites.entry(of.site.clone()).or_default().push(key.id);
+        self.keys.insert(key.id, Ear { of: of.clone(), key: key.mac(), issued: now, heard: Heard::default() });
         Some(key)
     }
 
@@ -79,7 +91,8 @@ impl Ears {
 
     /// What was last heard of any agent of the site.
     pub(in crate::peer) fn of(&self, site: &SiteName) -> Heard {
-        let of_site = self.keys.values().filter(|ear| ear.of.site == *site).map(|ear| ear.heard);
+        let ids = self.sites.get(site).into_iter().flatten();
+        let of_site = ids.filter_map(|id| self.keys.get(id)).map(|ear| ear.heard);
         of_site.max_by_key(|heard| heard.last).unwrap_or_default()
     }
 }

@@ -145,6 +145,11 @@ impl Link {
         }
     }
 
+    /// Whether exchanges are open on it.
+    pub(super) fn is_busy(&self) -> bool {
+        Arc::strong_count(&self.open) > 1
+    }
+
     pub(super) fn close(&self) {
         self.stop.cancel();
     }

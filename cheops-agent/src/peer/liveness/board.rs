@@ -1,211 +1,292 @@
-//! What the probes came to, and what other sites tell.
+//! What the probes came to, and what other sites tell. Knows no clock and no socket: who holds it tells the time, sends
+//! what it wants sent and brings what came.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
+use super::agent::Agent;
+use super::choice::{Choice, Other, Reach};
+use super::published::Published;
 use super::status::PeerStatus;
 use super::table::{MOST_ROWS, Row, Table};
-use crate::metadata::latency::{self, Measured, Rtt, State, Track};
-use crate::metadata::record::{CertificateFacts, Standing};
-use crate::metadata::{Distances, Site};
+use crate::metadata::Distances;
+use crate::metadata::latency::hearsay::{ALL, Heard, Hearsay, MOST_WORDS, NEWS, Word};
+use crate::metadata::latency::{Coordinate, Placed, Rtt, State, Vivaldi};
+use crate::metadata::record::Standing;
 use crate::names::{HostName, SiteName};
-use crate::peer::beat::{self, Aim, Ears};
+use crate::peer::PeerIdentity;
+use crate::peer::beat::{self, Ears, Key};
 use crate::peer::client::{Asks, Hello};
 
 /// A longer time between two looks is no time in which peers were silent: this agent itself stood still.
 const STOOD_STILL: Duration = Duration::from_secs(1);
-/// While datagrams are answered, the link is probed this often: it is there, what is asked for is the other's table.
-const LINK_PAUSE: Duration = Duration::from_millis(1800);
-/// Datagrams without an answer for so long: the link's answers are measured instead, and a new key is asked for.
-const NO_DATAGRAMS: Duration = Duration::from_secs(5);
-/// Between two keys that are asked for, where no datagram was ever answered.
-const NEXT_KEY: Duration = Duration::from_secs(30);
-/// An agent whose link doesn't answer for so long is dead for requests, whatever its datagrams do.
-const NO_LINK: Duration = Duration::from_secs(15);
 /// One that hasn't answered for so long is not heard.
 const DEAF: Duration = Duration::from_secs(3);
+/// A dead site that others say is dead, too, is probed for so long yet.
+const GONE: Duration = Duration::from_secs(30);
+/// A life that a site began within this after it last answered is over, too: word of it was on its way.
+const LAST_WORD: Duration = Duration::from_secs(10);
+/// What is known by hearsay is put together this often.
+const HEARD_AGAIN: Duration = Duration::from_secs(1);
+/// Agents that are probed at most, whatever the sites that are chosen have.
+const MOST_AGENTS: usize = 10_000;
 
-type Address = (SiteName, String);
+/// An agent: its site and `host:port`.
+pub type Address = (SiteName, String);
+/// Every site with the agents that can be probed.
+pub type Sites = BTreeMap<SiteName, Vec<String>>;
 
 /// Everything that is known.
-#[derive(Default)]
-pub(super) struct Board {
+pub struct Board {
     /// The time in which this agent looked. It never goes back, and stands still while the agent does.
     now: Duration,
-    looked: Option<Instant>,
+    looked: Option<Duration>,
+    random: StdRng,
     here: Option<SiteName>,
     /// How the own site takes part.
-    pub(super) standing: Standing,
+    standing: Standing,
+    sites: Arc<Sites>,
+    pub(super) choice: Choice,
     agents: BTreeMap<Address, Agent>,
     /// Whose probes are sealed with which key.
     aims: HashMap<u64, Address>,
-    pub(super) ears: Ears,
+    ears: Ears,
     /// What this agent tells others.
-    pub(super) table: Arc<Table>,
+    table: Arc<Table>,
+    place: Vivaldi,
+    hearsay: Hearsay,
+    heard: Arc<BTreeMap<SiteName, Heard>>,
+    heard_at: Option<Duration>,
+    /// The lives that this agent says are over.
+    over: BTreeMap<SiteName, u64>,
+    pub(super) published: Published,
 }
 
-/// One agent of another site, or of this one.
-#[derive(Default)]
-struct Agent {
-    track: Track,
-    host: Option<HostName>,
-    version: Option<String>,
-    trouble: Option<String>,
-    aim: Option<Aim>,
-    /// When its link was last asked, when it last answered, and when for a key.
-    asked: Option<Duration>,
-    linked: Option<Duration>,
-    key: Option<Duration>,
-    /// What it tells of other sites, and when it last said so.
-    tells: Option<(Table, Duration)>,
-    /// How it says that its site takes part.
-    standing: Standing,
-    certificate: Option<CertificateFacts>,
-}
-
-/// The board at the present time.
-pub(super) struct Held<'a>(MutexGuard<'a, Board>);
-
-impl<'a> Held<'a> {
-    pub(super) fn now(mut board: MutexGuard<'a, Board>) -> Self {
-        let at = Instant::now();
-        let passed = board.looked.map_or(Duration::ZERO, |looked| at.saturating_duration_since(looked));
-        board.now += passed.min(STOOD_STILL);
-        board.looked = Some(at);
-        Self(board)
-    }
-}
-
-impl Deref for Held<'_> {
-    type Target = Board;
-    fn deref(&self) -> &Board {
-        &self.0
-    }
-}
-
-impl DerefMut for Held<'_> {
-    fn deref_mut(&mut self) -> &mut Board {
-        &mut self.0
-    }
-}
-
-impl Agent {
-    fn since(&self, when: Option<Duration>, now: Duration) -> Option<Duration> {
-        when.map(|when| now.saturating_sub(when))
-    }
-
-    fn datagrams(&self, now: Duration) -> bool {
-        let last = self.aim.as_ref().and_then(|aim| aim.last);
-        self.since(last, now).is_some_and(|silent| silent < NO_DATAGRAMS)
-    }
-
-    fn state(&self, now: Duration) -> State {
-        let no_link = self.since(self.linked, now).is_some_and(|silent| silent > NO_LINK);
-        match self.track.state(now) {
-            _ if no_link => State::Dead,
-            // Its datagrams are back before its link is: requests can't go there yet.
-            State::Alive if self.trouble.is_some() => State::Suspect,
-            state => state,
-        }
-    }
-
-    fn status(&self, now: Duration) -> PeerStatus {
-        let rtt = self.track.rtt(now);
-        let state = self.state(now);
-        PeerStatus {
-            state,
-            rtt_min: rtt.and_then(Rtt::least),
-            rtt: rtt.and_then(Rtt::usual),
-            jitter: rtt.and_then(Rtt::jitter),
-            loss: self.aim.as_ref().and_then(|aim| aim.answered.share()),
-            loss_out: self.aim.as_ref().and_then(|aim| latency::share(aim.came.0, aim.came.1)),
-            age: self.track.age(now),
-            deaf: self.aim.as_ref().is_some_and(|aim| aim.deaf) && state == State::Alive,
-            host: self.host.clone(),
-            version: self.version.clone(),
-            trouble: self.trouble.clone(),
-            certificate: self.certificate.clone(),
-            ..PeerStatus::default()
-        }
-    }
+/// What a peer is told that asks who this agent is.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// A key for its datagrams, if it wants one.
+    pub beat: Option<Key>,
+    pub table_version: u64,
+    /// What is measured here, if it doesn't know that already.
+    pub table: Option<Table>,
+    /// Where this site lies.
+    pub coordinate: Option<Coordinate>,
+    /// What is new, and what to ask for next time.
+    pub words: Vec<Word>,
+    pub next: u64,
+    /// How this site takes part.
+    pub standing: Standing,
 }
 
 impl Board {
-    /// Forgets agents that are not wanted any more. `here` is the own site.
-    pub(super) fn wanted(&mut self, here: Option<&Site>, wanted: &BTreeSet<Address>) {
-        self.here = here.map(|site| site.name.clone());
-        self.standing = here.map(|site| site.standing).unwrap_or_default();
+    /// Nothing is known yet. `seed`: of whatever is random.
+    pub fn new(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        Self {
+            now: Duration::ZERO,
+            looked: None,
+            here: None,
+            standing: Standing::default(),
+            sites: Arc::default(),
+            choice: Choice::default(),
+            agents: BTreeMap::new(),
+            aims: HashMap::new(),
+            ears: Ears::default(),
+            table: Arc::default(),
+            place: Vivaldi::default(),
+            hearsay: Hearsay::new(random.random()),
+            heard: Arc::default(),
+            heard_at: None,
+            over: BTreeMap::new(),
+            published: Published::default(),
+            random,
+        }
+    }
+
+    /// How many sites are probed, from the next choice on.
+    pub fn reach(&mut self, reach: Reach) {
+        if self.choice.reach != reach {
+            self.choice.reach = reach;
+            self.choice.again();
+        }
+    }
+
+    /// It is now `at`, since some start.
+    pub fn look(&mut self, at: Duration) {
+        let passed = self.looked.map_or(Duration::ZERO, |looked| at.saturating_sub(looked));
+        self.now += passed.min(STOOD_STILL);
+        self.looked = Some(at);
+    }
+
+    /// The time by this board: it stands still while nobody looks.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// Where the own site lies.
+    pub fn coordinate(&self) -> Option<Coordinate> {
+        self.place.coordinate()
+    }
+
+    /// Whether no agent of the own site lives whose name comes before this one's.
+    pub fn is_first(&self, host: &HostName) -> bool {
+        let before = |agent: &Agent| {
+            agent.state(self.now) == State::Alive && agent.host.as_ref().is_some_and(|other| other < host)
+        };
+        self.here.as_ref().is_some_and(|here| !self.of(here).any(before))
+    }
+
+    /// Whether datagrams can be received.
+    pub fn listens(&mut self, open: bool) {
+        self.ears.open = open;
+    }
+
+    /// A request goes to the site: it is probed for a while.
+    pub fn requested(&mut self, site: &SiteName) {
+        if self.here.as_ref() != Some(site) && self.sites.contains_key(site) {
+            self.choice.requested(site, self.now);
+        }
+    }
+
+    /// Which agents are probed now; what was known of all others is forgotten. `own` is this site, and how it takes part.
+    pub fn choose(&mut self, own: Option<(&SiteName, Standing)>, sites: &Arc<Sites>) -> BTreeSet<Address> {
+        let here = own.map(|(site, _)| site);
+        self.here = here.cloned();
+        self.standing = own.map(|(_, standing)| standing).unwrap_or_default();
+        if !Arc::ptr_eq(&self.sites, sites) {
+            self.sites = sites.clone();
+            self.choice.again();
+            self.hearsay.retain(|site| sites.contains_key(site) || here == Some(site));
+        }
+        if self.choice.is_due(self.now) {
+            let own = self.place.coordinate();
+            let of = |(site, _)| Other { site, distance: self.far(site, own.as_ref()), gone: self.is_gone(site) };
+            let others: Vec<_> = sites.iter().filter(|(site, _)| here != Some(*site)).map(of).collect();
+            let nowhere = SiteName::from("");
+            self.choice.choose(here.unwrap_or(&nowhere), &others, self.now, &mut self.random);
+        }
+        let chosen = sites.iter().filter(|(site, _)| here == Some(*site) || self.choice.has(site, self.now));
+        let agents = chosen.flat_map(|(site, all)| all.iter().map(|address| (site.clone(), address.clone())));
+        let wanted: BTreeSet<Address> = agents.take(MOST_AGENTS).collect();
         self.agents.retain(|key, _| wanted.contains(key));
         self.aims.retain(|_, key| wanted.contains(key));
-        for key in wanted {
-            self.agents.entry(key.clone()).or_default();
+        for key in &wanted {
+            if !self.agents.contains_key(key) {
+                self.agents.insert(key.clone(), Agent::default());
+            }
         }
+        wanted
+    }
+
+    /// How far it is to the site, as measured, else as estimated.
+    fn far(&self, site: &SiteName, own: Option<&Coordinate>) -> Option<Duration> {
+        let measured = self.of(site).filter_map(|agent| agent.track.rtt(self.now).and_then(Rtt::least)).min();
+        measured.or_else(|| Some(own?.to(&self.hearsay.coordinate(site)?).rtt))
+    }
+
+    fn is_gone(&self, site: &SiteName) -> bool {
+        let silent = |agent: &Agent| agent.track.age(self.now).is_none_or(|age| age > GONE);
+        self.hearsay.state(site, self.now) == State::Dead && self.of(site).all(silent)
+    }
+
+    /// The agents of the site that are probed.
+    fn of(&self, site: &SiteName) -> impl Iterator<Item = &Agent> {
+        let from = (site.clone(), String::new());
+        self.agents.range(from..).take_while(move |((of, _), _)| of == site).map(|(_, agent)| agent)
     }
 
     /// Whether the agent's link is to be probed now.
-    pub(super) fn hello_due(&self, key: &Address) -> bool {
-        let Some(agent) = self.agents.get(key) else { return true };
-        let soon = agent.since(agent.asked, self.now).is_some_and(|asked| asked < LINK_PAUSE);
-        !(soon && agent.trouble.is_none() && agent.datagrams(self.now))
+    pub fn hello_due(&self, key: &Address) -> bool {
+        self.agents.get(key).is_none_or(|agent| agent.hello_due(self.now))
     }
 
     /// What the agent is to be asked for besides its hello.
-    pub(super) fn asks(&mut self, key: &Address) -> Asks {
+    pub fn asks(&mut self, key: &Address) -> Asks {
         let (now, open) = (self.now, self.ears.open);
+        let (few, some) = (self.hearsay.len() * 2 < self.sites.len(), self.hearsay.len() * 10 < self.sites.len() * 9);
+        let everything = few || (some && self.random.random_ratio(1, 16));
         let Some(agent) = self.agents.get_mut(key) else { return Asks::default() };
-        agent.track.asked(now);
-        agent.asked = Some(now);
-        let pause = match &agent.aim {
-            Some(aim) if aim.last.is_none() => NEXT_KEY,
-            _ => NO_DATAGRAMS,
-        };
-        let wants = open && !agent.datagrams(now) && agent.since(agent.key, now).is_none_or(|asked| asked >= pause);
-        Asks { key: wants, table: agent.tells.as_ref().map_or(0, |(table, _)| table.version) }
+        let wants = agent.ask(now);
+        let news = self.choice.is_source(&key.0).then(|| match agent.news {
+            Some(after) if !some || few => after,
+            _ if everything => ALL,
+            Some(after) => after,
+            None => NEWS,
+        });
+        let own = self.here.as_ref().and_then(|here| self.hearsay.word(here, now));
+        Asks {
+            key: wants && open,
+            table: agent.tells.as_ref().map_or(0, |(table, _)| table.version),
+            news,
+            word: own.filter(|word| word.life != agent.pushed),
+        }
     }
 
-    /// The agent answered over its link. `to`: where its datagrams go.
-    pub(super) fn answered(&mut self, key: &Address, hello: Hello, took: Duration, to: Option<SocketAddr>) {
-        let now = self.now;
+    /// The agent answered over its link what it was asked for with `asked`. `to`: where its datagrams go.
+    pub fn answered(&mut self, key: &Address, asked: &Asks, hello: Hello, took: Duration, to: Option<SocketAddr>) {
+        let (now, mut hello) = (self.now, hello);
         let Some(agent) = self.agents.get_mut(key) else { return };
-        agent.track.heard(now);
-        if !agent.datagrams(now) {
-            agent.track.took(now, took);
-        }
-        agent.linked = Some(now);
-        agent.trouble = None;
-        agent.host = Some(hello.host);
-        agent.version = Some(hello.version);
-        agent.standing = hello.standing;
-        agent.certificate = hello.certificate;
-        if let (Some(issued), Some(to)) = (hello.beat, to) {
-            let old = agent.aim.replace(Aim::new(to, &issued, now));
-            agent.key = Some(now);
+        let old = agent.aim.as_ref().map(beat::Aim::id);
+        agent.answered(&mut hello, took, to, now);
+        if let Some(id) = agent.aim.as_ref().map(beat::Aim::id).filter(|id| Some(*id) != old) {
             if let Some(old) = old {
-                self.aims.remove(&old.id());
+                self.aims.remove(&old);
             }
-            self.aims.insert(issued.id, key.clone());
+            self.aims.insert(id, key.clone());
         }
-        match (hello.table, &mut agent.tells) {
-            (Some(mut table), tells) => {
-                table.rows.truncate(MOST_ROWS);
-                *tells = Some((table, now));
+        if let Some(word) = &asked.word {
+            agent.pushed = word.life;
+        }
+        if asked.news.is_some() {
+            agent.news = Some(hello.next);
+        }
+        let took = agent.track.rtt(now).and_then(Rtt::filtered);
+        if let (Some(place), Some(took), true) = (&hello.coordinate, took, self.here.as_ref() != Some(&key.0)) {
+            self.place.learn(took, place, &mut self.random);
+        }
+        for word in hello.words.iter().take(MOST_WORDS) {
+            self.hear(word);
+        }
+    }
+
+    fn hear(&mut self, word: &Word) {
+        let own = self.here.as_ref() == Some(&word.site);
+        if !own && !self.sites.contains_key(&word.site) {
+            return;
+        }
+        if own && self.hearsay.life(&word.site) == 0 {
+            // What others remember of this site from before it was started again.
+            if let Some(place) = word.coordinate.filter(|_| self.place.coordinate().is_none()) {
+                self.place = Vivaldi::at(&place);
             }
-            // What is told when it changes is still so.
-            (None, Some((table, told))) if table.version == hello.table_version => *told = now,
-            (None, _) => {}
         }
+        self.hearsay.hear(word, self.now);
     }
 
     /// The agent didn't answer over its link.
-    pub(super) fn failed(&mut self, key: &Address, trouble: String) {
+    pub fn failed(&mut self, key: &Address, trouble: String) {
         if let Some(agent) = self.agents.get_mut(key) {
             agent.trouble = Some(trouble);
         }
+    }
+
+    /// What a peer is told that asks who this agent is.
+    pub fn told(&mut self, asker: Option<&PeerIdentity>, asks: &Asks) -> Told {
+        let beat = asker.filter(|_| asks.key).and_then(|asker| self.ears.issue(asker, self.now));
+        if let Some(word) = asks.word.as_ref().filter(|word| asker.is_some_and(|asker| asker.site == word.site)) {
+            self.hear(word);
+        }
+        let (words, next) = asks.news.map(|after| self.hearsay.tell(after, self.now)).unwrap_or_default();
+        let version = self.table.version;
+        let table = (asks.table != version).then(|| (*self.table).clone());
+        let (coordinate, standing) = (self.place.coordinate(), self.standing);
+        Told { beat, table_version: version, table, coordinate, words, next, standing }
     }
 
     /// Believes no datagram any more of the hosts of which `gone` is true.
@@ -221,15 +302,15 @@ impl Board {
     }
 
     /// The datagrams that are to be sent now.
-    pub(super) fn due(&mut self) -> Vec<(SocketAddr, [u8; beat::LENGTH])> {
-        let (now, at) = (self.now, self.looked.unwrap_or_else(Instant::now));
+    pub fn due(&mut self) -> Vec<(SocketAddr, [u8; beat::LENGTH])> {
+        let (now, at) = (self.now, self.looked.unwrap_or_default());
         let mut due = Vec::new();
         for agent in self.agents.values_mut() {
             let Agent { aim: Some(aim), track, .. } = agent else { continue };
             if aim.due > now {
                 continue;
             }
-            aim.due = now + track.pause(now).mul_f64(rand::random_range(0.8..1.2));
+            aim.due = now + track.pause(now).mul_f64(self.random.random_range(0.8..1.2));
             let deaf = track.age(now).is_none_or(|age| age > DEAF);
             due.push((aim.to, aim.probe(at, deaf)));
         }
@@ -237,7 +318,7 @@ impl Board {
     }
 
     /// A datagram came: an answer is taken, a probe answered.
-    pub(super) fn came(&mut self, bytes: &[u8]) -> Option<[u8; beat::LENGTH]> {
+    pub fn came(&mut self, bytes: &[u8]) -> Option<[u8; beat::LENGTH]> {
         let (now, at) = (self.now, self.looked?);
         if let Some(key) = self.aims.get(&beat::key_of(bytes)?) {
             let agent = self.agents.get_mut(key)?;
@@ -248,8 +329,10 @@ impl Board {
         }
         let agents = &self.agents;
         let hears = |site: &SiteName| {
-            let mut of_site = agents.iter().filter(|((of, _), _)| of == site).map(|(_, agent)| agent.track.age(now));
-            of_site.any(|age| age.is_some_and(|age| age <= DEAF))
+            let from = (site.clone(), String::new());
+            let mut of_site = agents.range(from..).take_while(|((of, _), _)| of == site).peekable();
+            // Who isn't probed can't be heard, and that is no cut.
+            of_site.peek().is_none() || of_site.any(|(_, agent)| agent.track.age(now).is_some_and(|age| age <= DEAF))
         };
         self.ears.hear(bytes, now, hears)
     }
@@ -259,17 +342,19 @@ impl Board {
         self.agents.get(&(site.clone(), address.to_owned())).map(|agent| agent.state(self.now))
     }
 
-    /// What is known of each agent.
-    pub(super) fn peers(&self) -> Vec<(SiteName, String, PeerStatus)> {
+    /// What is known of each agent that is probed.
+    pub fn peers(&self) -> Vec<(SiteName, String, PeerStatus)> {
         let all = self.agents.iter();
         all.map(|((site, address), agent)| (site.clone(), address.clone(), agent.status(self.now))).collect()
     }
 
-    /// What is known of the site, by its nearest agent that lives best.
-    pub(super) fn site(&self, site: &SiteName) -> PeerStatus {
-        let of_site = self.agents.iter().filter(|((of, _), _)| of == site).map(|(_, agent)| agent.status(self.now));
-        let mut best =
-            of_site.min_by_key(|status| (status.state, status.rtt_min.is_none(), status.rtt_min)).unwrap_or_default();
+    /// What is known of the site, by its nearest agent that lives best; by hearsay, if it isn't probed.
+    pub fn site(&self, site: &SiteName) -> PeerStatus {
+        let best = self
+            .of(site)
+            .map(|agent| agent.status(self.now))
+            .min_by_key(|status| (status.state, status.rtt_min.is_none(), status.rtt_min));
+        let mut best = best.unwrap_or_else(|| self.by_hearsay(site));
         let heard = self.ears.of(site);
         best.heard = heard.last.map(|last| self.now.saturating_sub(last));
         best.loss_in = heard.loss.share();
@@ -280,71 +365,100 @@ impl Board {
         best
     }
 
-    /// All that a decision needs; renews what is told to others, too.
-    pub(super) fn distances(&mut self) -> Distances {
-        let mut distances = Distances::default();
-        let Some(here) = self.here.clone() else { return distances };
-        let sites: BTreeSet<SiteName> = self.agents.keys().map(|(site, _)| site.clone()).collect();
-        let mut rows = Vec::new();
-        for site in sites.iter().filter(|site| **site != here) {
-            let status = self.site(site);
-            distances.stands(site, status.state);
-            let row = row(site, &status);
-            if let Some(measured) = measured(&here, &row, Duration::ZERO) {
-                distances.add(site, measured);
+    fn by_hearsay(&self, site: &SiteName) -> PeerStatus {
+        let word = self.hearsay.word(site, self.now).map(|word| Duration::from_secs(word.age.into()));
+        let state = match self.hearsay.state(site, self.now) {
+            State::Unknown => self.published.state(site, self.now),
+            state => state,
+        };
+        PeerStatus { state, hearsay: word.filter(|_| state != State::Unknown), ..PeerStatus::default() }
+    }
+
+    /// Looks at what the probes came to, and renews what is told to others. To be called several times a second.
+    pub fn review(&mut self) -> Vec<Row> {
+        let Some(here) = self.here.clone() else { return Vec::new() };
+        let probed: BTreeSet<SiteName> = self.agents.keys().map(|(site, _)| site.clone()).collect();
+        self.over.retain(|site, _| probed.contains(site));
+        let rows: Vec<Row> =
+            probed.iter().filter(|site| **site != here).map(|site| Row::new(site, &self.site(site))).collect();
+        for row in &rows {
+            match row.state {
+                State::Dead => self.deny(&here, &row.site),
+                State::Alive => drop(self.over.remove(&row.site)),
+                State::Suspect | State::Unknown => {}
             }
-            rows.push(row);
         }
-        for ((by, _), agent) in &self.agents {
-            if agent.since(agent.linked, self.now).is_some_and(|age| age < latency::TTL) {
-                distances.takes_part(by, agent.standing);
+        self.hearsay.live(&here, self.standing, self.place.coordinate(), self.now);
+        self.tell(&rows);
+        rows
+    }
+
+    /// Says that the site's life is over: the one that was known when it fell silent, and no other that it began since.
+    fn deny(&mut self, here: &SiteName, site: &SiteName) {
+        let known = self.hearsay.life(site);
+        let mut life = *self.over.entry(site.clone()).or_insert(known);
+        if known > life {
+            let silent = self.of(site).filter_map(|agent| agent.track.age(self.now)).min();
+            let began = self.hearsay.word(site, self.now).map(|word| Duration::from_secs(word.age.into()));
+            if silent.zip(began).is_some_and(|(silent, began)| began + LAST_WORD > silent) {
+                life = known;
+                self.over.insert(site.clone(), life);
+            }
+        }
+        self.hearsay.accuse(site, life, here, self.now);
+    }
+
+    /// All that a decision needs.
+    pub fn distances(&mut self) -> Distances {
+        let rows = self.review();
+        let now = self.now;
+        if self.heard_at.is_none_or(|at| now.saturating_sub(at) >= HEARD_AGAIN) {
+            self.heard = Arc::new(self.published.overlay(self.hearsay.all(now), now));
+            self.heard_at = Some(now);
+        }
+        let mut distances = Distances::new(self.heard.clone());
+        let Some(here) = &self.here else { return distances };
+        if let Some(at) = self.place.coordinate() {
+            distances.lies(here, Placed { at, age: Duration::ZERO });
+        }
+        for row in &rows {
+            distances.stands(&row.site, row.state);
+            if let Some(measured) = row.measured(here, Duration::ZERO) {
+                distances.add(&row.site, measured);
+            }
+        }
+        for ((by, _), agent) in self.agents.iter().filter(|((site, _), _)| site != here) {
+            if let Some(standing) = agent.standing(now) {
+                distances.takes_part(by, standing);
             }
             let Some((table, told)) = &agent.tells else { continue };
-            let known = |site: &SiteName| site != by && (*site == here || sites.contains(site));
+            let told = now.saturating_sub(*told);
+            if let Some(at) = agent.place {
+                distances.lies(by, Placed { at, age: agent.track.age(now).unwrap_or_default() });
+            }
+            let known = |site: &SiteName| site != by && (site == here || self.sites.contains_key(site));
             for row in table.rows.iter().filter(|row| known(&row.site)) {
-                if let Some(measured) = measured(by, row, self.now.saturating_sub(*told)) {
+                if let Some(measured) = row.measured(by, told) {
                     distances.add(&row.site, measured);
                 }
             }
         }
-        self.tell(rows);
+        self.published.add_to(&mut distances, now);
         distances
     }
 
-    fn tell(&mut self, mut rows: Vec<Row>) {
-        rows.sort_by_key(|row| (row.rtt_us.is_none(), row.rtt_us));
-        rows.truncate(MOST_ROWS);
-        rows.sort_by(|one, other| one.site.cmp(&other.site));
-        let gist = |rows: &[Row]| -> Vec<_> { rows.iter().map(Row::gist).map(|gist| format!("{gist:?}")).collect() };
-        if gist(&self.table.rows) != gist(&rows) {
+    fn tell(&mut self, rows: &[Row]) {
+        let mut rows = rows.to_vec();
+        if rows.len() > MOST_ROWS {
+            rows.sort_by_key(|row| (row.rtt_us.is_none(), row.rtt_us));
+            rows.truncate(MOST_ROWS);
+            rows.sort_by(|one, other| one.site.cmp(&other.site));
+        }
+        let told = &self.table.rows;
+        if told.len() != rows.len() || told.iter().zip(&rows).any(|(told, is)| is.is_news(told)) {
             // A number that another run of this agent didn't use; 0 is "none".
             let version = rand::random::<u64>().max(1);
             self.table = Arc::new(Table { version, rows });
         }
     }
-}
-
-fn row(site: &SiteName, status: &PeerStatus) -> Row {
-    let micros = |time: Option<Duration>| time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-    Row {
-        site: site.clone(),
-        state: status.state,
-        rtt_us: micros(status.rtt_min),
-        usual_us: micros(status.rtt),
-        age_ms: status.age.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-        hears: status.hears(),
-    }
-}
-
-/// What a row says that `by` told `told` ago.
-fn measured(by: &SiteName, row: &Row, told: Duration) -> Option<Measured> {
-    let rtt = row.rtt()?;
-    Some(Measured {
-        rtt,
-        usual: row.usual_us.map_or(rtt, Duration::from_micros),
-        age: Duration::from_millis(row.age_ms).saturating_add(told),
-        by: by.clone(),
-        state: row.state,
-        hears: row.hears,
-    })
 }

@@ -31,6 +31,8 @@ pub struct PeerStatus {
     pub heard: Option<Duration>,
     /// Its site says that it hears nothing of this one.
     pub deaf: bool,
+    /// It isn't probed: how old the word is by which its state is known.
+    pub hearsay: Option<Duration>,
     pub host: Option<HostName>,
     pub version: Option<String>,
     /// Why it doesn't answer.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::metadata::latency::State;
+use super::status::PeerStatus;
+use crate::metadata::latency::{Measured, State};
 use crate::names::SiteName;
 
 /// Rows that are told, the nearest first, and that are believed.
@@ -33,14 +34,43 @@ pub struct Row {
     pub hears: bool,
 }
 
+/// A distance that differs by a part of this from what was told is news, if it differs by more than that.
+const DIFFERS: u64 = 16;
+const DIFFERS_US: u64 = 200;
+
 impl Row {
-    /// What makes a row worth telling again: its state, and a distance that differs by some hundredths.
-    pub(super) fn gist(&self) -> (&SiteName, State, bool, Option<i64>) {
-        let step = |us: u64| ((us.max(1) as f64).ln() * 32.0) as i64;
-        (&self.site, self.state, self.hears, self.rtt_us.map(step))
+    /// What is told of a site that is probed.
+    pub(super) fn new(site: &SiteName, status: &PeerStatus) -> Self {
+        let micros = |time: Option<Duration>| time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        Self {
+            site: site.clone(),
+            state: status.state,
+            rtt_us: micros(status.rtt_min),
+            usual_us: micros(status.rtt),
+            age_ms: status.age.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            hears: status.hears(),
+        }
     }
 
-    pub(super) fn rtt(&self) -> Option<Duration> {
-        self.rtt_us.map(Duration::from_micros)
+    /// Whether it is worth telling again, after `told`.
+    pub(super) fn is_news(&self, told: &Self) -> bool {
+        let differs = match (self.rtt_us, told.rtt_us) {
+            (Some(is), Some(was)) => is.abs_diff(was) > (was / DIFFERS).max(DIFFERS_US),
+            (is, was) => is.is_some() != was.is_some(),
+        };
+        differs || (&self.site, self.state, self.hears) != (&told.site, told.state, told.hears)
+    }
+
+    /// What it says that `by` told `told` ago.
+    pub(super) fn measured(&self, by: &SiteName, told: Duration) -> Option<Measured> {
+        let rtt = Duration::from_micros(self.rtt_us?);
+        Some(Measured {
+            rtt,
+            usual: self.usual_us.map_or(rtt, Duration::from_micros),
+            age: Duration::from_millis(self.age_ms).saturating_add(told),
+            by: by.clone(),
+            state: self.state,
+            hears: self.hears,
+        })
     }
 }

@@ -297,17 +297,9 @@ fn hello(
     respond: &mut SendResponse<Bytes>,
 ) -> Result<(), h2::Error> {
     let asks = Asks::from_headers(request.headers());
-    let (beat, table_version, table, standing) = host.liveness.told(caller.identity.as_ref(), asks);
-    let hello = Hello {
-        site: host.identity.site.clone(),
-        host: host.identity.host.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        beat,
-        table_version,
-        table,
-        standing,
-        certificate: host.security.borrow().certificate(),
-    };
+    let told = host.liveness.told(caller.identity.as_ref(), &asks);
+    let certificate = host.security.borrow().certificate();
+    let hello = Hello { certificate, ..Hello::new(&host.identity, told) };
     let body = serde_json::to_vec(&hello).unwrap_or_default();
     respond.send_response(Response::new(()), false)?.send_data(body.into(), true)
 }

@@ -189,7 +189,7 @@ async fn a_dead_peer_fails_fast_and_is_found_again() {
     }
     assert_eq!(client.counters().get(Count::DialFailed), 1, "requests don't dial an agent that is down");
     for _ in 0..100 {
-        client.hello(&site.name, &address.to_string(), Asks::default(), soon()).await.expect_err("nobody listens");
+        client.hello(&site.name, &address.to_string(), &Asks::default(), soon()).await.expect_err("nobody listens");
     }
     let dialled = client.counters().get(Count::DialFailed);
     assert!(dialled < 50, "{dialled} dials for 100 probes: the pause after a failure is not kept");
@@ -203,7 +203,7 @@ async fn a_dead_peer_fails_fast_and_is_found_again() {
             assert_eq!(client.counters().get(Count::Dialled), 0, "only a probe finds it");
             tokio::time::sleep(Duration::from_millis(10)).await;
             // It may still be too soon for it.
-            let _found = client.hello(&site.name, &address.to_string(), Asks::default(), soon()).await;
+            let _found = client.hello(&site.name, &address.to_string(), &Asks::default(), soon()).await;
         }
     })
     .await;
@@ -254,7 +254,7 @@ async fn new_certificates_are_used_from_the_next_connection_on() {
     in_time(async {
         while bad.open(&running.site(), &envelope(), soon()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            let _found = bad.hello(&"Paris".into(), &running.address.to_string(), Asks::default(), soon()).await;
+            let _found = bad.hello(&"Paris".into(), &running.address.to_string(), &Asks::default(), soon()).await;
         }
     })
     .await;

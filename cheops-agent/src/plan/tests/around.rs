@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::metadata::latency::{Measured, State};
+use crate::metadata::latency::{Measured, Placed, State};
 
 /// A distance in the world: by whom, to whom, milliseconds, how old in seconds.
 type Known<'a> = (&'a str, &'a str, u64, u64);
@@ -169,4 +169,29 @@ fn a_workflow_carries_the_expression() {
     let workflow = Some(Workflow { scope: &scope, entry: &entry });
     let asked = Asked { head: &head, orig: orig(BERLIN), session: None, workflow };
     assert_eq!(short(&super::plan(decide(&asked, &fixture.world())).route), "first-of Nantes Berlin");
+}
+
+/// What nobody measured is estimated, told as an estimate, and in range only with all of its error.
+#[test]
+fn an_estimate_counts_with_its_error() {
+    let place = |text: &str| Placed { at: serde_json::from_str(text).expect("a place"), age: Duration::from_secs(7) };
+    let mut fixture = fixture(&ALL[..1]);
+    fixture.distances.lies(&"Paris".into(), place("[[0],1000,100]"));
+    fixture.distances.lies(&"Nantes".into(), place("[[28000],1000,100]"));
+    let at = |within: &str| {
+        let plan = planned(&fixture, "POST", &format!("{{Nova: around(Paris, {within})}}"));
+        (short(&plan.route), plan.candidates.into_iter().find(|one| one.site.as_str() == "Nantes").expect("Nantes"))
+    };
+    let (route, nantes) = at("36ms");
+    assert_eq!(route, "first-of Paris Berlin Nantes");
+    assert_eq!((nantes.rtt, nantes.error), (Some(Duration::from_millis(30)), Some(Duration::from_millis(6))));
+    assert_eq!((nantes.age, &nantes.by), (Some(Duration::from_secs(7)), &None));
+    assert_eq!(nantes.told(), "Nantes, about 30 ms from Paris (estimated, ± 6 ms): is tried");
+    let (route, nantes) = at("35ms");
+    assert_eq!((route.as_str(), nantes.verdict), ("first-of Paris Berlin", Verdict::DistanceUnknown));
+    assert!(nantes.told().ends_with("is not surely in range, 35 ms at most"), "{}", nantes.told());
+    assert_eq!(at("29ms").1.verdict, Verdict::OutOfRange);
+    // What was measured counts, whatever the places say.
+    fixture.distances.lies(&"Berlin".into(), place("[[500000],1000,100]"));
+    assert_eq!(short(&planned(&fixture, "POST", "{Nova: around(Paris, 20ms)}").route), "first-of Paris Berlin");
 }

@@ -217,7 +217,7 @@ async fn a_first_site_that_breaks_before_it_takes_the_request_on_is_left() {
     // The link to Nantes is made first, with the certificates that Nantes knows.
     let nantes = snapshot.sites.get("Nantes").expect("there").clone();
     let deadline = tokio::time::Instant::now() + SOON;
-    client.hello(&nantes.name, &nantes.peers[0], crate::peer::Asks::default(), deadline).await.expect("Nantes");
+    client.hello(&nantes.name, &nantes.peers[0], &crate::peer::Asks::default(), deadline).await.expect("Nantes");
     client.replace_security(Security::Tls(trust(&authority, &berlin)));
     snapshot.sites.get_mut("Paris").expect("there").peers = vec![address];
     sites.berlin.shared.snapshot.store(Arc::new(snapshot));
