@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::hosts::{self, Certificate, HostLine};
 use super::{Agent, document};
-use crate::metadata::Site;
+use crate::metadata::latency::Between;
 use crate::metadata::record::Standing;
+use crate::metadata::{Distances, Site};
 use crate::names::{HostName, SiteName};
 use crate::peer::{PeerState, PeerStatus};
 
@@ -33,6 +34,9 @@ pub struct SiteLine {
     rtt_ms: Option<f64>,
     /// The least one of the last seconds: what `around` counts.
     rtt_min_ms: Option<f64>,
+    /// Where nobody measured it: what it probably is, and by how much that is usually wrong.
+    estimated_ms: Option<f64>,
+    estimated_error_ms: Option<f64>,
     jitter_ms: Option<f64>,
     /// The part of the probes without an answer, and by direction: 0 to 1.
     loss: Option<f64>,
@@ -42,6 +46,8 @@ pub struct SiteLine {
     age_seconds: Option<f64>,
     /// Since its own probes last came here.
     heard_seconds: Option<f64>,
+    /// It isn't probed from here: how old the word is by which its state is known.
+    hearsay_seconds: Option<f64>,
     version: Option<String>,
     peers: Vec<String>,
     hosts: Vec<HostName>,
@@ -70,6 +76,11 @@ fn line(agent: &Agent, site: &Site) -> SiteLine {
         Some(peers) if !site.own => peers.liveness.site(&site.name),
         _ => PeerStatus::default(),
     };
+    let distances = agent.shared.liveness.distances();
+    let estimate = match distances.between(&agent.config().site, &site.name) {
+        Some(Between::Estimated(estimate, _)) if !site.own => Some(estimate),
+        _ => None,
+    };
     let version = if site.own { Some(env!("CARGO_PKG_VERSION").to_owned()) } else { known.version.clone() };
     let agents = hosts::of(agent, site);
     let first = agents.iter().filter_map(|host| host.certificate.as_ref()).min_by_key(|one| one.expires);
@@ -81,12 +92,15 @@ fn line(agent: &Agent, site: &Site) -> SiteLine {
         standing: standing(agent, site),
         rtt_ms: known.rtt.map(ms),
         rtt_min_ms: known.rtt_min.map(ms),
+        estimated_ms: estimate.map(|estimate| ms(estimate.rtt)),
+        estimated_error_ms: estimate.map(|estimate| ms(estimate.error)),
         jitter_ms: known.jitter.map(ms),
         loss: known.loss,
         loss_out: known.loss_out,
         loss_in: known.loss_in,
         age_seconds: known.age.map(|age| age.as_secs_f64()),
         heard_seconds: known.heard.map(|heard| heard.as_secs_f64()),
+        hearsay_seconds: known.hearsay.map(|age| age.as_secs_f64()),
         version,
         peers: site.peers.clone(),
         hosts: agents.iter().map(|host| host.name.clone()).collect(),
@@ -97,6 +111,7 @@ fn line(agent: &Agent, site: &Site) -> SiteLine {
     }
 }
 
+<<<<<<< HEAD
 /// By its record, and by what its agents say; see [`crate::plan`], which goes by the same.
 fn standing(agent: &Agent, site: &Site) -> Standing {
     match site.own {
@@ -104,6 +119,10 @@ fn standing(agent: &Agent, site: &Site) -> Standing {
         false => site.standing.max(agent.shared.liveness.distances().standing(&site.name)),
     }
 }
+=======
+/// Among so many sites all pairs are estimated that nobody measured; among more, only the own site's.
+const ALL_ESTIMATES: usize = 32;
+>>>>>>> 5d6738a (Show estimates, and states known by hearsay, in sites and maps)
 
 /// The distances between all sites.
 #[derive(Serialize)]
@@ -111,6 +130,8 @@ struct Map {
     here: SiteName,
     sites: Vec<Placed>,
     distances: Vec<Distance>,
+    /// Where nobody measured it.
+    estimates: Vec<Estimated>,
 }
 
 #[derive(Serialize)]
@@ -134,6 +155,21 @@ struct Distance {
     hears: bool,
 }
 
+/// How far one site probably is from another.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Estimated {
+    from: SiteName,
+    to: SiteName,
+    rtt_ms: f64,
+    /// By how much that is usually wrong.
+    error_ms: f64,
+    /// Since the sites said where they lie.
+    age_seconds: f64,
+    /// How `to` stands.
+    state: &'static str,
+}
+
 pub async fn map(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
     let (snapshot, known) = (agent.snapshot(), agent.shared.liveness.distances());
     let sites = snapshot.sites.values().map(|site| Placed {
@@ -153,7 +189,24 @@ pub async fn map(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
         distances.collect::<Vec<_>>()
     };
     let distances = snapshot.sites.keys().flat_map(of).collect();
-    document("Map", Map { here: agent.config().site.clone(), sites: sites.collect(), distances })
+    let here = &agent.config().site;
+    let all = snapshot.sites.len() <= ALL_ESTIMATES;
+    let from = snapshot.sites.keys().filter(|from| all || *from == here);
+    let pairs = from.flat_map(|from| snapshot.sites.keys().map(move |to| (from, to))).filter(|(from, to)| from != to);
+    let estimates = pairs.filter_map(|(from, to)| estimated(from, to, &known)).collect();
+    document("Map", Map { here: here.clone(), sites: sites.collect(), distances, estimates })
+}
+
+fn estimated(from: &SiteName, to: &SiteName, known: &Distances) -> Option<Estimated> {
+    let Some(Between::Estimated(estimate, age)) = known.between(from, to) else { return None };
+    Some(Estimated {
+        from: from.clone(),
+        to: to.clone(),
+        rtt_ms: ms(estimate.rtt),
+        error_ms: ms(estimate.error),
+        age_seconds: age.as_secs_f64(),
+        state: word(known.state(to)),
+    })
 }
 
 fn ms(time: Duration) -> f64 {

@@ -31,10 +31,12 @@ fn width() -> usize {
     said.or_else(real).filter(|columns| *columns > 0).unwrap_or(WIDTH)
 }
 
-/// What one site measured of another.
+/// What one site measured of another, or what is estimated.
 struct Known {
     ms: f64,
     text: String,
+    /// Of an estimate.
+    error: Option<String>,
     age: String,
     state: String,
     hears: bool,
@@ -45,10 +47,12 @@ fn text(document: &Value, output: Output, width: usize) -> String {
     let sites: Vec<(String, String)> =
         items(document, "sites").iter().map(|site| (field(site, "name"), field(site, "state"))).collect();
     let mut known = BTreeMap::new();
-    for one in items(document, "distances") {
+    for one in items(document, "distances").iter().chain(items(document, "estimates")) {
+        let error = one.get("error-ms").is_some_and(Value::is_number).then(|| milliseconds(one, "error-ms"));
         let measured = Known {
             ms: one.get("rtt-ms").and_then(Value::as_f64).unwrap_or_default(),
-            text: milliseconds(one, "rtt-ms"),
+            text: format!("{}{}", if error.is_some() { "~" } else { "" }, milliseconds(one, "rtt-ms")),
+            error,
             age: seconds(one, "age-seconds"),
             state: field(one, "state"),
             hears: one.get("hears") == Some(&Value::Bool(true)),
@@ -89,7 +93,11 @@ fn star(here: &str, sites: &[(String, String)], known: &Measurements, output: Ou
         let (bar, told) = match of(name) {
             Some(known) => {
                 let length = ((known.ms / farthest * longest as f64).round() as usize).clamp(1, longest);
-                ("─".repeat(length), format!("{} ({} ago)", known.text, known.age))
+                let (line, told) = match &known.error {
+                    None => ("─", format!("{} ago", known.age)),
+                    Some(error) => ("┄", format!("estimated, ±{error}")),
+                };
+                (line.repeat(length), format!("{} ({told})", known.text))
             }
             None => ("┄".to_owned(), "distance unknown".to_owned()),
         };
@@ -124,7 +132,12 @@ fn matrix(sites: &[(String, String)], known: &Measurements, width: usize) -> Opt
     };
     let mut lines = vec![line(CORNER, sites.iter().map(|(name, _)| name.clone()).collect())];
     lines.extend(sites.iter().map(|(from, _)| line(from, sites.iter().map(|(to, _)| cell(from, to)).collect())));
-    let signs = [("?", "unknown"), ("!", "as last measured; it is down"), ("<", "heard, but it doesn't answer")];
+    let signs = [
+        ("?", "unknown"),
+        ("~", "estimated"),
+        ("!", "as last measured; it is down"),
+        ("<", "heard, but it doesn't answer"),
+    ];
     let body = lines.join("\n");
     let used = signs.iter().filter(|(sign, _)| body.contains(sign));
     lines.extend(used.map(|(sign, meaning)| format!("{sign} {meaning}")));
@@ -181,6 +194,19 @@ Paris       20ms!       ?         ?      -
 ! as last measured; it is down
 < heard, but it doesn't answer";
         assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn estimates_are_drawn_as_such() {
+        let mut document = document();
+        let estimate = json!({ "from": "Berlin", "to": "Nürnberg", "rtt-ms": 30.0, "error-ms": 6.0, "age-seconds": 9.0, "state": "unknown" });
+        document["estimates"] = json!([estimate]);
+        let drawn = text(&document, Output::new(Format::Table), 60);
+        assert!(drawn.contains("├┄┄┄┄┄┄┄┄┄┄┄┄┄┄ Nürnberg ~30ms (estimated, ±6ms), unknown"), "{drawn}");
+        assert!(drawn.contains("Berlin          -    60ms     ~30ms  20ms<"), "{drawn}");
+        assert!(
+            drawn.ends_with("? unknown\n~ estimated\n! as last measured; it is down\n< heard, but it doesn't answer")
+        );
     }
 
     #[test]
