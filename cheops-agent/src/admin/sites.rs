@@ -111,7 +111,6 @@ fn line(agent: &Agent, site: &Site) -> SiteLine {
     }
 }
 
-<<<<<<< HEAD
 /// By its record, and by what its agents say; see [`crate::plan`], which goes by the same.
 fn standing(agent: &Agent, site: &Site) -> Standing {
     match site.own {
@@ -119,10 +118,8 @@ fn standing(agent: &Agent, site: &Site) -> Standing {
         false => site.standing.max(agent.shared.liveness.distances().standing(&site.name)),
     }
 }
-=======
 /// Among so many sites all pairs are estimated that nobody measured; among more, only the own site's.
 const ALL_ESTIMATES: usize = 32;
->>>>>>> 5d6738a (Show estimates, and states known by hearsay, in sites and maps)
 
 /// The distances between all sites.
 #[derive(Serialize)]

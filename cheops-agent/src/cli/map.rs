@@ -202,7 +202,7 @@ Paris       20ms!       ?         ?      -
         let estimate = json!({ "from": "Berlin", "to": "Nürnberg", "rtt-ms": 30.0, "error-ms": 6.0, "age-seconds": 9.0, "state": "unknown" });
         document["estimates"] = json!([estimate]);
         let drawn = text(&document, Output::new(Format::Table), 60);
-        assert!(drawn.contains("├┄┄┄┄┄┄┄┄┄┄┄┄┄┄ Nürnberg ~30ms (estimated, ±6ms), unknown"), "{drawn}");
+        assert!(drawn.contains("├┄┄┄┄┄┄┄┄┄┄┄┄┄┄ Nürnberg ~30ms (estimated, ±6.0ms), unknown"), "{drawn}");
         assert!(drawn.contains("Berlin          -    60ms     ~30ms  20ms<"), "{drawn}");
         assert!(
             drawn.ends_with("? unknown\n~ estimated\n! as last measured; it is down\n< heard, but it doesn't answer")

@@ -1,6 +1,6 @@
 //! Which peers live, and how far away they are: the agents of some sites are probed all the time, over their links and
 //! with datagrams beside these; of the other sites there is word. `choice` says which are probed, `board` keeps what came
-//! of it, `published` is what sites publish for all. Here are the clock, the links and the tasks; the board has none.
+//! of it, `view` reads it, `published` is what sites publish for all. Here are the clock, the links and the tasks; the board has none.
 
 mod agent;
 mod board;
@@ -8,6 +8,7 @@ mod choice;
 mod published;
 mod status;
 mod table;
+mod view;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;

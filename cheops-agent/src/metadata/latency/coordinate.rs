@@ -20,6 +20,8 @@ const ERROR_STEP: f64 = 0.1;
 /// A site that knows nothing is wrong by all of a distance, and none is surer than this.
 const WORST: f64 = 1.0;
 const BEST: f64 = 0.02;
+/// A place that is wrong by more than this part of a distance is none yet.
+const FOUND: f64 = 0.5;
 /// In milliseconds.
 const LEAST_HEIGHT: f64 = 0.05;
 /// At this distance from the middle the gravity is one millisecond.
@@ -74,6 +76,12 @@ impl Coordinate {
 
     fn error(&self) -> f64 {
         (f64::from(self.error) / 1000.0).clamp(BEST, WORST)
+    }
+
+    /// Whether it is worth anything: a site that has just begun to look for its place is still near the middle, and so
+    /// seems to be near to all.
+    pub fn is_found(&self) -> bool {
+        self.error() < FOUND
     }
 
     /// How far it is to a site that lies there. The errors of both add up: an estimate promises rather too little.
@@ -163,11 +171,16 @@ impl Vivaldi {
 
     /// Where the site lies; none before anything was measured.
     pub fn coordinate(&self) -> Option<Coordinate> {
-        (self.learned > 0).then(|| Coordinate {
+        (self.learned > 0).then(|| self.start())
+    }
+
+    /// The same; the middle, of which it is not sure at all, before anything was measured: others begin with that.
+    pub fn start(&self) -> Coordinate {
+        Coordinate {
             at: self.at.map(|ms| (ms * 1000.0) as i32),
             height: (self.height * 1000.0) as u32,
             error: (self.error * 1000.0) as u16,
-        })
+        }
     }
 }
 
@@ -197,12 +210,9 @@ mod tests {
         for round in 0..400 {
             for one in 0..SITES {
                 let other = (one + 1 + (round * 7 + one) % 24) % SITES;
-                if let Some(place) = found[other].coordinate().filter(|_| other != one) {
-                    let took = real(one, other) * (1.0 + jitter * rng.random::<f64>());
+                let (place, took) = (found[other].start(), real(one, other) * (1.0 + jitter * rng.random::<f64>()));
+                if other != one {
                     found[one].learn(ms(took), &place, &mut rng);
-                } else {
-                    let nowhere = Coordinate { at: [0; DIMENSIONS], height: 50, error: 1000 };
-                    found[one].learn(ms(real(one, other)), &nowhere, &mut rng);
                 }
             }
         }
@@ -257,6 +267,7 @@ mod tests {
         assert!(place.to(&liar).rtt <= Duration::from_secs(100));
         assert!(place.place().iter().all(|part| part.is_finite()));
         assert!(serde_json::from_str::<Coordinate>("[[99999999999],1,1]").is_err());
+        assert!(!Vivaldi::default().start().is_found() && !liar.is_found());
         let short: Coordinate = serde_json::from_str("[[1000],50,500]").expect("read");
         assert_eq!(serde_json::to_string(&short).expect("text"), "[[1000,0,0,0],50,500]");
     }

@@ -132,8 +132,9 @@ impl Distances {
 
     /// Between two different sites: what was measured, else what follows from their places, else nothing.
     pub fn between(&self, from: &SiteName, to: &SiteName) -> Option<Between<'_>> {
+        let found = |site| self.place(site).filter(|place| place.at.is_found());
         let estimated = || {
-            let (from, to) = (self.place(from)?, self.place(to)?);
+            let (from, to) = (found(from)?, found(to)?);
             Some(Between::Estimated(from.at.to(&to.at), from.age.max(to.age)))
         };
         self.measured(from, to).map(Between::Measured).or_else(estimated)

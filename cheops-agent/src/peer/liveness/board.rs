@@ -12,11 +12,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::agent::Agent;
 use super::choice::{Choice, Other, Reach};
 use super::published::Published;
-use super::status::PeerStatus;
 use super::table::{MOST_ROWS, Row, Table};
-use crate::metadata::Distances;
 use crate::metadata::latency::hearsay::{ALL, Heard, Hearsay, MOST_WORDS, NEWS, Word};
-use crate::metadata::latency::{Coordinate, Placed, Rtt, State, Vivaldi};
+use crate::metadata::latency::{Coordinate, Rtt, State, Vivaldi};
 use crate::metadata::record::Standing;
 use crate::names::{HostName, SiteName};
 use crate::peer::PeerIdentity;
@@ -31,8 +29,6 @@ const DEAF: Duration = Duration::from_secs(3);
 const GONE: Duration = Duration::from_secs(30);
 /// A life that a site began within this after it last answered is over, too: word of it was on its way.
 const LAST_WORD: Duration = Duration::from_secs(10);
-/// What is known by hearsay is put together this often.
-const HEARD_AGAIN: Duration = Duration::from_secs(1);
 /// Agents that are probed at most, whatever the sites that are chosen have.
 const MOST_AGENTS: usize = 10_000;
 
@@ -44,24 +40,24 @@ pub type Sites = BTreeMap<SiteName, Vec<String>>;
 /// Everything that is known.
 pub struct Board {
     /// The time in which this agent looked. It never goes back, and stands still while the agent does.
-    now: Duration,
+    pub(super) now: Duration,
     looked: Option<Duration>,
     random: StdRng,
-    here: Option<SiteName>,
+    pub(super) here: Option<SiteName>,
     /// How the own site takes part.
     standing: Standing,
-    sites: Arc<Sites>,
+    pub(super) sites: Arc<Sites>,
     pub(super) choice: Choice,
-    agents: BTreeMap<Address, Agent>,
+    pub(super) agents: BTreeMap<Address, Agent>,
     /// Whose probes are sealed with which key.
     aims: HashMap<u64, Address>,
-    ears: Ears,
+    pub(super) ears: Ears,
     /// What this agent tells others.
     table: Arc<Table>,
-    place: Vivaldi,
-    hearsay: Hearsay,
-    heard: Arc<BTreeMap<SiteName, Heard>>,
-    heard_at: Option<Duration>,
+    pub(super) place: Vivaldi,
+    pub(super) hearsay: Hearsay,
+    pub(super) heard: Arc<BTreeMap<SiteName, Heard>>,
+    pub(super) heard_at: Option<Duration>,
     /// The lives that this agent says are over.
     over: BTreeMap<SiteName, u64>,
     pub(super) published: Published,
@@ -196,7 +192,7 @@ impl Board {
     }
 
     /// The agents of the site that are probed.
-    fn of(&self, site: &SiteName) -> impl Iterator<Item = &Agent> {
+    pub(super) fn of(&self, site: &SiteName) -> impl Iterator<Item = &Agent> {
         let from = (site.clone(), String::new());
         self.agents.range(from..).take_while(move |((of, _), _)| of == site).map(|(_, agent)| agent)
     }
@@ -285,7 +281,7 @@ impl Board {
         let (words, next) = asks.news.map(|after| self.hearsay.tell(after, self.now)).unwrap_or_default();
         let version = self.table.version;
         let table = (asks.table != version).then(|| (*self.table).clone());
-        let (coordinate, standing) = (self.place.coordinate(), self.standing);
+        let (coordinate, standing) = (Some(self.place.start()), self.standing);
         Told { beat, table_version: version, table, coordinate, words, next, standing }
     }
 
@@ -337,43 +333,6 @@ impl Board {
         self.ears.hear(bytes, now, hears)
     }
 
-    /// How the agent stands.
-    pub(super) fn state(&self, site: &SiteName, address: &str) -> Option<State> {
-        self.agents.get(&(site.clone(), address.to_owned())).map(|agent| agent.state(self.now))
-    }
-
-    /// What is known of each agent that is probed.
-    pub fn peers(&self) -> Vec<(SiteName, String, PeerStatus)> {
-        let all = self.agents.iter();
-        all.map(|((site, address), agent)| (site.clone(), address.clone(), agent.status(self.now))).collect()
-    }
-
-    /// What is known of the site, by its nearest agent that lives best; by hearsay, if it isn't probed.
-    pub fn site(&self, site: &SiteName) -> PeerStatus {
-        let best = self
-            .of(site)
-            .map(|agent| agent.status(self.now))
-            .min_by_key(|status| (status.state, status.rtt_min.is_none(), status.rtt_min));
-        let mut best = best.unwrap_or_else(|| self.by_hearsay(site));
-        let heard = self.ears.of(site);
-        best.heard = heard.last.map(|last| self.now.saturating_sub(last));
-        best.loss_in = heard.loss.share();
-        best.deaf = match best.state {
-            State::Alive => best.deaf,
-            _ => heard.deaf && best.hears(),
-        };
-        best
-    }
-
-    fn by_hearsay(&self, site: &SiteName) -> PeerStatus {
-        let word = self.hearsay.word(site, self.now).map(|word| Duration::from_secs(word.age.into()));
-        let state = match self.hearsay.state(site, self.now) {
-            State::Unknown => self.published.state(site, self.now),
-            state => state,
-        };
-        PeerStatus { state, hearsay: word.filter(|_| state != State::Unknown), ..PeerStatus::default() }
-    }
-
     /// Looks at what the probes came to, and renews what is told to others. To be called several times a second.
     pub fn review(&mut self) -> Vec<Row> {
         let Some(here) = self.here.clone() else { return Vec::new() };
@@ -406,45 +365,6 @@ impl Board {
             }
         }
         self.hearsay.accuse(site, life, here, self.now);
-    }
-
-    /// All that a decision needs.
-    pub fn distances(&mut self) -> Distances {
-        let rows = self.review();
-        let now = self.now;
-        if self.heard_at.is_none_or(|at| now.saturating_sub(at) >= HEARD_AGAIN) {
-            self.heard = Arc::new(self.published.overlay(self.hearsay.all(now), now));
-            self.heard_at = Some(now);
-        }
-        let mut distances = Distances::new(self.heard.clone());
-        let Some(here) = &self.here else { return distances };
-        if let Some(at) = self.place.coordinate() {
-            distances.lies(here, Placed { at, age: Duration::ZERO });
-        }
-        for row in &rows {
-            distances.stands(&row.site, row.state);
-            if let Some(measured) = row.measured(here, Duration::ZERO) {
-                distances.add(&row.site, measured);
-            }
-        }
-        for ((by, _), agent) in self.agents.iter().filter(|((site, _), _)| site != here) {
-            if let Some(standing) = agent.standing(now) {
-                distances.takes_part(by, standing);
-            }
-            let Some((table, told)) = &agent.tells else { continue };
-            let told = now.saturating_sub(*told);
-            if let Some(at) = agent.place {
-                distances.lies(by, Placed { at, age: agent.track.age(now).unwrap_or_default() });
-            }
-            let known = |site: &SiteName| site != by && (site == here || self.sites.contains_key(site));
-            for row in table.rows.iter().filter(|row| known(&row.site)) {
-                if let Some(measured) = row.measured(by, told) {
-                    distances.add(&row.site, measured);
-                }
-            }
-        }
-        self.published.add_to(&mut distances, now);
-        distances
     }
 
     fn tell(&mut self, rows: &[Row]) {

@@ -117,21 +117,24 @@ impl Choice {
     }
 
     fn choose_nearest(&mut self, others: &[Other<'_>]) {
-        let far = |other: &Other<'_>| {
-            let distance = other.distance.map_or(f64::INFINITY, |distance| distance.as_secs_f64());
-            distance * if self.nearest.contains(other.site) { KEPT } else { 1.0 }
+        let far = |site: &SiteName, distance: Duration| {
+            distance.as_secs_f64() * if self.nearest.contains(site) { KEPT } else { 1.0 }
         };
+        let alive = others.iter().filter(|other| !other.gone);
         let mut known: Vec<_> =
-            others.iter().filter(|other| !other.gone).map(|other| (far(other), other.site)).collect();
+            alive.filter_map(|other| Some((far(other.site, other.distance?), other.site))).collect();
         known.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         self.nearest = known.into_iter().take(self.reach.neighbours).map(|(_, site)| site.clone()).collect();
     }
 
     fn draw(&mut self, others: &[Other<'_>], now: Duration, random: &mut impl Rng) {
-        let places = self.reach.sample.saturating_sub(SUCCESSORS);
+        // As long as distances are unknown, more are drawn.
+        let unknown = self.reach.neighbours.saturating_sub(self.nearest.len());
+        let places = self.reach.sample.saturating_sub(SUCCESSORS) + unknown;
         let mut left: Vec<&SiteName> = others.iter().map(|other| other.site).collect();
         let first = self.drawn.is_empty();
         self.drawn.retain(|(site, since)| now.saturating_sub(*since) < DRAWN && left.binary_search(&site).is_ok());
+        self.drawn.truncate(places);
         left.retain(|site| {
             let taken = |(drawn, _): &(SiteName, Duration)| drawn == *site;
             !self.nearest.contains(*site) && !self.successors.contains(site) && !self.drawn.iter().any(taken)

@@ -48,7 +48,7 @@ async fn ended(stream: &mut PeerStream) {
 }
 
 async fn asks(client: &Client, running: &Running) -> Result<(), PeerError> {
-    client.hello(&"Paris".into(), &running.address.to_string(), Asks::default(), soon()).await.map(drop)
+    client.hello(&"Paris".into(), &running.address.to_string(), &Asks::default(), soon()).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
