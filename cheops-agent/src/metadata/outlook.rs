@@ -115,7 +115,7 @@ impl Outlook {
         let pairs = sites
             .iter()
             .flat_map(|one| sites.iter().filter(move |other| one < *other).map(move |other| (*one, *other)));
-        pairs.filter_map(|(one, other)| Some((distances.between(one, other)?.usual, one, other))).max()
+        pairs.filter_map(|(one, other)| Some((distances.measured(one, other)?.usual, one, other))).max()
     }
 
     /// The timers that members tell, or etcd's own; and whether they were told.
