@@ -13,6 +13,7 @@ mod doors;
 mod handover;
 mod instead;
 mod knowledge;
+mod latencies;
 mod logging;
 mod metadata;
 mod metrics;

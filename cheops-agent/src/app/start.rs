@@ -16,6 +16,7 @@ use super::capture::Capture;
 use super::doors::{Came, Doors};
 use super::handover::{self, Talk};
 use super::knowledge::{self, Knowledge};
+use super::latencies;
 use super::metadata::{self, Publisher};
 use super::peers::{self, Ends};
 use super::store::{NAME_ADMIN, NAME_ADMIN_TCP, NAME_PEER, Store};
@@ -350,6 +351,7 @@ impl Started {
             self.background.spawn(sessions.watch(stop));
         }
         if let Some(peers) = self.agent.peers.clone() {
+            self.background.spawn(latencies::keep(self.agent.clone()));
             let shared = self.agent.shared.clone();
             let config = self.agent.config();
             let own: Vec<String> = config.peer.iter().map(|peer| peer.listen.to_string()).collect();

@@ -271,3 +271,91 @@ impl Hearsay {
         all.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn site(name: &str) -> SiteName {
+        name.into()
+    }
+
+    /// What one tells another, however often that has to be asked.
+    fn pass(from: &Hearsay, to: &mut Hearsay, after: &mut u64, now: u64) -> usize {
+        let mut passed = 0;
+        loop {
+            let (words, next) = from.tell(*after, at(now));
+            words.iter().for_each(|word| to.hear(word, at(now)));
+            passed += words.len();
+            *after = next;
+            if words.is_empty() {
+                return passed;
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_site_is_believed_dead_by_two_accusers_or_by_time_and_refutes() {
+        let (mut own, mut here, paris) = (Hearsay::new(1), Hearsay::new(2), site("Paris"));
+        own.live(&paris, Standing::Active, None, at(0));
+        let (mut there, mut back) = (ALL, ALL);
+        assert_eq!(pass(&own, &mut here, &mut there, 0), 1);
+        assert_eq!(here.state(&paris, at(1)), State::Alive);
+        here.accuse(&paris, 1, &site("Lyon"), at(10));
+        assert_eq!((here.state(&paris, at(14)), here.state(&paris, at(15))), (State::Suspect, State::Dead));
+        here.accuse(&paris, 1, &site("Nantes"), at(10));
+        assert_eq!((here.state(&paris, at(10)), here.state(&paris, at(11))), (State::Suspect, State::Dead));
+        // Paris hears of it, and nobody who accuses its old life is believed any more.
+        pass(&here, &mut own, &mut back, 12);
+        own.live(&paris, Standing::Active, None, at(12));
+        assert_eq!(pass(&own, &mut here, &mut there, 13), 1);
+        here.accuse(&paris, 1, &site("Brest"), at(14));
+        assert_eq!((here.state(&paris, at(30)), here.life(&paris)), (State::Alive, 2));
+    }
+
+    #[test]
+    fn word_ages_on_its_way_and_is_forgotten() {
+        let (mut one, mut two, mut three) = (Hearsay::new(1), Hearsay::new(2), Hearsay::new(3));
+        let paris = site("Paris");
+        one.live(&paris, Standing::Drained, None, at(0));
+        pass(&one, &mut two, &mut ALL.clone(), 100);
+        pass(&two, &mut three, &mut ALL.clone(), 250);
+        let heard = three.all(at(299))[&paris];
+        assert_eq!((heard.state, heard.age, heard.standing), (State::Alive, at(299), Standing::Drained));
+        assert_eq!(three.state(&paris, at(300)), State::Unknown);
+        let mut four = Hearsay::new(4);
+        pass(&three, &mut four, &mut ALL.clone(), 300);
+        assert!(four.is_empty(), "too old to be told");
+    }
+
+    #[test]
+    fn each_word_is_told_once_to_who_asks_for_what_is_new() {
+        let (mut one, mut two) = (Hearsay::new(1), Hearsay::new(2));
+        for number in 0..1000 {
+            one.hear(&word(number, 1), at(0));
+        }
+        let mut after = ALL;
+        assert_eq!(pass(&one, &mut two, &mut after, 0), 1000);
+        assert_eq!(two.len(), 1000);
+        for number in 0..5 {
+            one.hear(&word(number, 2), at(60));
+            one.hear(&word(number, 1), at(60));
+        }
+        assert_eq!(pass(&one, &mut two, &mut after, 61), 5);
+        assert_eq!(pass(&one, &mut two, &mut after, 61), 0);
+        // Whoever comes anew is told what is recent; and so is who asked another run.
+        assert_eq!((one.tell(NEWS, at(70)).0.len(), one.tell(77 << 31, at(70)).0.len()), (5, 5));
+        assert_eq!(one.tell(NEWS, at(100)).0.len(), 0);
+        one.retain(|site| site.as_str() != "S3");
+        assert_eq!((one.len(), one.tell(NEWS, at(70)).0.len()), (999, 4));
+    }
+
+    fn word(number: usize, life: u64) -> Word {
+        let site = site(&format!("S{number}"));
+        Word { site, life, age: 0, accusers: Vec::new(), coordinate: None, standing: Standing::Active }
+    }
+}

@@ -166,3 +166,80 @@ impl Publisher {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn measured(to: &str, rtt_us: u64, state: State) -> Row {
+        Row { site: to.into(), state, rtt_us: Some(rtt_us), usual_us: None, age_ms: 0, hears: true }
+    }
+
+    fn place(micros: i32) -> Coordinate {
+        serde_json::from_str(&format!("[[{micros}],1000,100]")).expect("a place")
+    }
+
+    #[test]
+    fn only_news_is_published_and_not_too_often() {
+        let mut publisher = Publisher::default();
+        let rows = |rtt| vec![measured("Paris", rtt, State::Alive)];
+        assert_eq!(publisher.due(&[], None, seconds(1), 0), None, "nothing is known yet");
+        let first = publisher.due(&rows(20_000), Some(place(0)), seconds(2), 77).expect("published");
+        assert_eq!((first.measured, first.sites[&SiteName::from("Paris")].rtt_us), (77, Some(20_000)));
+        assert_eq!(publisher.due(&rows(90_000), Some(place(0)), seconds(11), 0), None, "too soon");
+        assert!(publisher.due(&rows(90_000), Some(place(0)), seconds(12), 0).is_some());
+        assert_eq!(publisher.due(&rows(91_000), Some(place(1)), seconds(60), 0), None, "no news");
+        assert!(publisher.due(&rows(91_000), Some(place(9_000)), seconds(61), 0).is_some(), "it moved");
+        let dead = [measured("Paris", 91_000, State::Dead)];
+        assert_eq!(publisher.due(&dead, Some(place(9_000)), seconds(71), 0).map(|told| told.sites.len()), Some(1));
+        assert_eq!(publisher.due(&dead, Some(place(9_000)), seconds(190), 0), None);
+        assert!(
+            publisher.due(&dead, Some(place(9_000)), seconds(191), 0).is_some(),
+            "its age says that it is so still"
+        );
+    }
+
+    fn published(view: &[(Key, Record)], silent: u64) -> Published {
+        let store = crate::metadata::Store::embedded("f");
+        for (key, record) in view {
+            store.write(crate::metadata::truth::Write::Put(key.clone(), record.clone())).expect("written");
+        }
+        Published::read(&store.view(), Some(seconds(silent)), 100_000, seconds(5))
+    }
+
+    #[test]
+    fn what_is_published_counts_where_nothing_is_told() {
+        let mut publisher = Publisher::default();
+        let rows = [measured("Paris", 9_000, State::Dead)];
+        let told = publisher.due(&rows, Some(place(3_000)), seconds(1), 98_000).expect("published");
+        let lives = Record::Liveness(crate::metadata::record::Liveness { started: 1 });
+        let records = [
+            (Key::Latencies("Lyon".into()), Record::Latencies(told)),
+            (Key::Liveness("Lyon".into(), "l1".into()), lives),
+        ];
+        let known = published(&records, 1);
+        let (lyon, paris) = ("Lyon".into(), "Paris".into());
+        assert_eq!((known.state(&lyon, seconds(6)), known.state(&paris, seconds(6))), (State::Alive, State::Unknown));
+        assert_eq!(published(&records, 60).state(&lyon, seconds(6)), State::Unknown, "the cluster is away");
+        let heard = known.overlay(BTreeMap::new(), seconds(6));
+        assert_eq!((heard[&lyon].state, heard[&lyon].coordinate), (State::Alive, Some(place(3_000))));
+        let mut distances = Distances::default();
+        known.add_to(&mut distances, seconds(6));
+        let found = distances.measured(&paris, &lyon).expect("Lyon's");
+        // Two seconds when it was read, and one since.
+        assert_eq!((found.rtt, found.age, found.state), (Duration::from_millis(9), seconds(3), State::Dead));
+        let mut late = Distances::default();
+        known.add_to(&mut late, seconds(400));
+        assert!(late.measured(&paris, &lyon).is_none() && late.place(&lyon).is_some());
+        // What Lyon tells itself is fresher.
+        let mut told = Distances::default();
+        let fresh = measured("Paris", 70_000, State::Alive).measured(&lyon, Duration::ZERO).expect("measured");
+        told.add(&paris, fresh);
+        known.add_to(&mut told, seconds(6));
+        assert_eq!(told.measured(&lyon, &paris).map(|found| found.rtt), Some(Duration::from_millis(70)));
+    }
+}
