@@ -69,22 +69,11 @@ fn sites(status: &Value) -> Rows {
 
 fn text(status: &Value, output: Output) -> String {
     let mut text = String::new();
-    let state = field(status, "state");
-    let state = if ready(status) { output.good(&state) } else { output.bad(&state) };
     let mut line = |name: &str, what: String| {
         // Writing to a String can't fail.
         if writeln!(text, "{name:<12} {what}").is_err() {}
     };
-    line(
-        "agent",
-        format!(
-            "{state}, site {}, host {}, version {}, up {}",
-            field(status, "site"),
-            field(status, "host"),
-            field(status, "version"),
-            seconds(status, "uptime-seconds"),
-        ),
-    );
+    line("agent", agent(status, output));
     for awaited in items(status, "waiting") {
         line("", format!("waits for: {}", awaited.as_str().unwrap_or_default()));
     }
@@ -159,6 +148,19 @@ fn aloud(outlook: &Value, output: Output) -> Vec<String> {
         lines.push("if any other site goes: metadata writes yes, requests yes".to_owned());
     }
     lines
+}
+
+/// The agent itself.
+fn agent(status: &Value, output: Output) -> String {
+    let state = field(status, "state");
+    let state = if ready(status) { output.good(&state) } else { output.bad(&state) };
+    format!(
+        "{state}, site {}, host {}, version {}, up {}",
+        field(status, "site"),
+        field(status, "host"),
+        field(status, "version"),
+        seconds(status, "uptime-seconds"),
+    )
 }
 
 /// An agent that has handed on to this one.
