@@ -15,6 +15,7 @@ pub mod life;
 mod listen;
 mod openapi;
 mod outlook;
+mod revoke;
 mod services;
 mod sessions;
 mod sites;
@@ -78,6 +79,7 @@ fn all() -> Router<Arc<Agent>> {
         .route("/v1/tap", get(tap::get))
         .route("/v1/sessions", get(sessions::list).post(sessions::begin))
         .route("/v1/sessions/{session}", get(sessions::get).delete(sessions::end))
+        .route("/v1/membership/revoke", post(revoke::post))
         .route("/v1/sites/{name}/standing", post(standing::post))
         .route("/v1/config", get(files::get))
         .route("/v1/upgrade", post(upgrade::post))

@@ -8,6 +8,7 @@ const ROUTES: &[(&str, &str, &str, &str)] = &[
     ("/v1/status", "get", "How the agent, its capture and the other sites stand", "application/json"),
     ("/v1/sites", "get", "The sites that are known", "application/json"),
     ("/v1/sites/{name}/standing", "post", "Says how a site takes part: active, cordoned, drained", "application/json"),
+    ("/v1/membership/revoke", "post", "Has nobody believe a host, or a site, any more", "application/json"),
     ("/v1/map", "get", "How far the sites are from one another, as each measured it", "application/json"),
     ("/v1/services", "get", "The services that are known, and where they are", "application/json"),
     ("/v1/check", "get", "Graded checks, each with its remedy", "application/json"),

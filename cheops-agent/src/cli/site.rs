@@ -23,6 +23,14 @@ enum What {
     Drain(Name),
     /// Other sites' scopes may create there again, and the site may be chosen
     Undrain(Name),
+    /// No certificate that the host, or each host of the site, has now is believed any more
+    Revoke(Whose),
+}
+
+#[derive(Debug, Args)]
+struct Whose {
+    /// SITE, or SITE/HOST
+    name: String,
 }
 
 #[derive(Debug, Args)]
@@ -35,6 +43,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
     match &arguments.what {
         What::Cordon(name) => stands(name, "cordoned", context),
         What::Drain(name) => stands(name, "drained", context),
+        What::Revoke(whose) => revoke(&whose.name, context),
         What::Uncordon(name) | What::Undrain(name) => stands(name, "active", context),
     }
 }
@@ -52,6 +61,25 @@ fn stands(name: &Name, standing: &str, context: &Context) -> anyhow::Result<Exit
         let was = field(&document, "before");
         let waits = if waits { "; other sites learn it when the metadata cluster is back" } else { "" };
         format!("{name} is {standing} now (it was {was}){waits}")
+    })?;
+    Ok(Exit::Yes)
+}
+
+fn revoke(name: &str, context: &Context) -> anyhow::Result<Exit> {
+    let asked = match name.split_once('/') {
+        Some((site, host)) => json!({ "site": site, "host": host }),
+        None => json!({ "site": name }),
+    };
+    let document = context.client.post("/v1/membership/revoke", &asked)?;
+    let is = |member: &str| document.get(member) == Some(&serde_json::Value::Bool(true));
+    let rows = Rows { header: &["NAME"], narrow: 1, rows: vec![vec![name.to_owned()]] };
+    context.output.print(&document, &rows, || {
+        let others = match (is("only-here"), is("waits")) {
+            (true, _) => "; only by this agent: [metadata] backend is \"embedded\"",
+            (false, true) => "; other sites learn it as soon as the metadata cluster has it",
+            (false, false) => "",
+        };
+        format!("{name} is not believed any more; it may join again with a new token{others}")
     })?;
     Ok(Exit::Yes)
 }
