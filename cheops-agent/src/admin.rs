@@ -5,6 +5,7 @@
 
 mod access;
 pub mod agent;
+mod certificate;
 mod check;
 pub mod earlier;
 mod error;

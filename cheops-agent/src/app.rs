@@ -21,6 +21,7 @@ mod notify;
 mod peers;
 pub mod preflight;
 mod reload;
+mod renew;
 mod start;
 mod stop;
 mod store;

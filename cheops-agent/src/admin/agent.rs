@@ -71,6 +71,8 @@ pub struct Peers {
     pub client: Arc<peer::Client>,
     pub liveness: Arc<peer::Liveness>,
     pub counters: Arc<peer::Counters>,
+    /// Why this host's certificate, which is due for that, was not renewed.
+    pub renewal: Arc<Mutex<Option<String>>>,
 }
 
 impl Agent {

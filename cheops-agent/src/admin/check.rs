@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 
-use super::{Agent, ApiError, document, hosts};
+use super::{Agent, ApiError, certificate, document, hosts};
 use crate::config::InterceptMode;
 use crate::observe::{Check, Grade};
 use crate::peer::{PeerState, PeerStatus};
@@ -34,6 +34,7 @@ fn checks(agent: &Agent) -> Vec<Check> {
     }
     checks.extend(names(agent));
     checks.extend(aliases(agent));
+    checks.extend(certificate::check(agent));
     checks.extend(peers(agent));
     checks.extend(certificates(agent));
     checks.extend(cluster::checks(agent));

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 
+use super::certificate::{self, Certificate};
 use super::earlier::{self, Earlier};
 use super::life::Part;
 use super::sites::{self, SiteLine};
@@ -32,6 +33,9 @@ struct Status {
     drain_seconds: Option<f64>,
     capture: Capture,
     metadata: Metadata,
+    /// Absent where agents talk without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<Certificate>,
     connections: Connections,
     workflows: Workflows,
     /// Agents that have handed on to this one and finish what they had.
@@ -109,6 +113,7 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
             sites: snapshot.sites.len(),
             services: snapshot.services.len(),
         },
+        certificate: certificate::of(&agent),
         connections: Connections {
             open: agent.observer.connections_open(),
             tunnels: agent.observer.tunnels_open(),

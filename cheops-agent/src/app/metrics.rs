@@ -14,7 +14,8 @@ use super::capture::Capture;
 use crate::act::{Shared, splice};
 use crate::admin::Peers;
 use crate::kernel::session::Sessions;
-use crate::peer::{Count, PeerState, PeerStatus};
+use crate::metadata::record::now;
+use crate::peer::{Count, PeerState, PeerStatus, Security};
 use crate::workflow::{Kind, Refused, Workflows};
 
 /// The kernel programs' counters, by hook and by outcome and reason.
@@ -31,6 +32,26 @@ fn seconds(time: Option<Duration>) -> Option<f64> {
 pub struct Links {
     pub peers: Peers,
     pub shared: Arc<Shared>,
+}
+
+/// When this host's certificate expires.
+pub struct Certificate(pub Peers);
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Certificate")
+    }
+}
+
+impl Collector for Certificate {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let security = self.0.client.security();
+        let Security::Tls(trust) = &*security else { return Ok(()) };
+        let left = trust.not_after.saturating_sub(i64::try_from(now() / 1000).unwrap_or(i64::MAX));
+        let meaning = "Seconds until this host's certificate expires";
+        let gauge = encoder.encode_descriptor("cert_expiry_seconds", meaning, None, MetricType::Gauge)?;
+        ConstGauge::new(left).encode(gauge)
+    }
 }
 
 /// The sessions of `cheops exec`.

@@ -64,7 +64,7 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
     let liveness = Liveness::new();
     let server = Arc::new(server.telling(liveness.clone()));
     Ok(Ends {
-        shown: admin::Peers { client, liveness, counters },
+        shown: admin::Peers { client, liveness, counters, renewal: Arc::default() },
         server,
         revoked,
         written: Arc::default(),

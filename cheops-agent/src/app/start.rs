@@ -19,6 +19,7 @@ use super::knowledge::{self, Knowledge};
 use super::latencies;
 use super::metadata::{self, Publisher};
 use super::peers::{self, Ends};
+use super::renew::{Renewal, Signer};
 use super::store::{NAME_ADMIN, NAME_ADMIN_TCP, NAME_PEER, Store};
 use super::trust::Trusting;
 use super::{background, metrics};
@@ -258,6 +259,7 @@ impl Started {
         let calls = metrics::Calls(self.agent.shared.workflows.clone());
         self.agent.observer.add_collector(Box::new(calls));
         if let Some(peers) = self.agent.peers.clone() {
+            self.agent.observer.add_collector(Box::new(metrics::Certificate(peers.clone())));
             let links = metrics::Links { peers, shared: self.agent.shared.clone() };
             self.agent.observer.add_collector(Box::new(links));
         }
@@ -340,7 +342,10 @@ impl Started {
         self.background.spawn(metadata::save(self.agent.metadata.clone()));
         self.background.spawn(self.publisher.clone().keep());
         if let Some(ends) = &self.peers {
-            self.background.spawn(Trusting::new(self.agent.clone(), ends.clone()).keep());
+            let (agent, ends) = (self.agent.clone(), ends.clone());
+            self.background.spawn(Trusting::new(agent.clone(), ends.clone()).keep());
+            ends.server.signing(Arc::new(Signer(agent.clone())));
+            self.background.spawn(Renewal { agent, ends }.keep());
         }
         self.background.spawn(background::watchdog(self.agent.clone(), self.data.clone(), self.doors.watch()));
         if let Capture::Ebpf(interceptor) = &self.capture {

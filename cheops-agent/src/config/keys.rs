@@ -76,6 +76,7 @@ keys! {
     "peer.ca" Path, Means("that of cheops site init or join"), "The federation's certificate authority, PEM.";
     "peer.cert" Path, Means("that of cheops site init or join"), "This host's certificate, PEM.";
     "peer.key" Path, Means("that of cheops site init or join"), "The certificate's private key, PEM; may come from systemd's LoadCredential.";
+    "peer.certificate-life" Duration, Default(r#""720h""#), "How long certificates are good that this host signs for hosts of the federation, from 1s to 2160h; each is renewed when two thirds are over.";
     "peer.insecure" Flag, Default("false"), "Plain text between agents; only between loopback addresses.";
 
     "metadata.backend" OneOf(&["embedded", "etcd"]), Default(r#""embedded""#), "Where sites and services are known from: embedded is this file.";

@@ -159,7 +159,8 @@ fn build_peer(peer: RawPeer, state_dir: &Path) -> Option<PeerConfig> {
         let [ca, cert, key] = [peer.ca?, peer.cert?, peer.key?].map(|file| PathBuf::from(file.value));
         PeerSecurity::Tls { ca, cert, key }
     };
-    Some(PeerConfig { listen: peer.listen?.value, security })
+    let certificate_life = peer.certificate_life.value;
+    Some(PeerConfig { listen: peer.listen?.value, security, certificate_life })
 }
 
 fn build_service(service: RawService, when_agent_down: WhenAgentDown) -> Option<ServiceSeed> {

@@ -86,6 +86,8 @@ pub struct ScopeCarriers {
 pub struct PeerConfig {
     pub listen: SocketAddr,
     pub security: PeerSecurity,
+    /// How long certificates are good that this host signs.
+    pub certificate_life: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

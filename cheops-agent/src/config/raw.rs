@@ -54,6 +54,7 @@ pub struct RawPeer {
     pub ca: Option<Located<String>>,
     pub cert: Option<Located<String>>,
     pub key: Option<Located<String>>,
+    pub certificate_life: Located<Duration>,
     pub insecure: Located<bool>,
 }
 
@@ -133,6 +134,7 @@ fn read_peer(peer: &Section<'_>, f: &mut Findings) -> RawPeer {
         ca: peer.optional("ca", text, f),
         cert: peer.optional("cert", text, f),
         key: peer.optional("key", text, f),
+        certificate_life: peer.get("certificate-life", values::duration, f),
         insecure: peer.get("insecure", values::flag, f),
     }
 }

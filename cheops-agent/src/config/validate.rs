@@ -220,6 +220,13 @@ fn timeouts(raw: &Raw, findings: &mut Findings) {
 }
 
 fn probe(raw: &Raw, findings: &mut Findings) {
+    if let Some(life) = raw.peer.as_ref().map(|peer| &peer.certificate_life)
+        && !(std::time::Duration::from_secs(1)
+            ..=std::time::Duration::from_millis(crate::metadata::revoke::LONGEST_LIFE))
+            .contains(&life.value)
+    {
+        findings.error(life.place.as_ref(), "\"certificate-life\" must be from \"1s\" to \"2160h\"".to_owned());
+    }
     if raw.probe_every.value < std::time::Duration::from_secs(1) {
         findings.error(raw.probe_every.place.as_ref(), "\"probe-every\" must be at least \"1s\"".to_owned());
     }

@@ -248,6 +248,17 @@ impl Client {
         }
     }
 
+    /// Starts a request that nobody waits for, and that a body follows.
+    pub(super) async fn probe(
+        &self,
+        site: &SiteName,
+        address: &str,
+        request: impl Fn() -> Request<()>,
+    ) -> Result<Started, String> {
+        let link = self.link(site, address);
+        self.start(&link, Asker::Probe, request, false).await.map_err(|trouble| trouble.reason)
+    }
+
     async fn ask(&self, link: &Arc<Link>, asks: &Asks) -> Result<(Hello, Duration), String> {
         let text = |error: h2::Error| error.to_string();
         let hello = || request(Method::GET, HELLO_PATH, asks.to_headers());
@@ -330,13 +341,13 @@ impl Client {
 }
 
 /// A request that was handed to HTTP/2.
-struct Started {
-    answer: ResponseFuture,
-    send: SendStream<Bytes>,
+pub(super) struct Started {
+    pub(super) answer: ResponseFuture,
+    pub(super) send: SendStream<Bytes>,
     open: OpenExchange,
 }
 
-fn request(method: Method, path: &'static str, headers: HeaderMap) -> Request<()> {
+pub(super) fn request(method: Method, path: &'static str, headers: HeaderMap) -> Request<()> {
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(http::uri::Scheme::HTTPS);
     uri.authority = Some(http::uri::Authority::from_static("cheops"));

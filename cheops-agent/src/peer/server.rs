@@ -21,6 +21,7 @@ use super::counters::{Count, Counters};
 use super::envelope::{Envelope, refusal_trailers};
 use super::error::{Refusal, io_error};
 use super::liveness::Liveness;
+use super::renew::{Signer, Signs};
 use super::stream::ServerStream;
 use super::trust::Security;
 
@@ -60,6 +61,8 @@ pub(super) struct Host {
     pub(super) exchanges: Arc<Semaphore>,
     /// What peers are told that ask who this agent is.
     pub(super) liveness: Arc<Liveness>,
+    /// Who signs certificates for hosts that have one.
+    pub(super) signer: Signer,
 }
 
 /// A listener for peers.
@@ -92,7 +95,15 @@ impl Server {
         let security = watch::Sender::new(Arc::new(security));
         Self {
             listener,
-            host: Arc::new(Host { identity, security, limits, counters, exchanges, liveness: Liveness::new() }),
+            host: Arc::new(Host {
+                identity,
+                security,
+                limits,
+                counters,
+                exchanges,
+                liveness: Liveness::new(),
+                signer: Signer::new(),
+            }),
         }
     }
 
@@ -103,6 +114,12 @@ impl Server {
             host.liveness = liveness;
         }
         self
+    }
+
+    /// Has hosts given another certificate by this one from now on.
+    pub fn signing(&self, signer: Arc<dyn Signs>) {
+        // Nobody sets it twice.
+        let _first = self.host.signer.set(signer);
     }
 
     /// The listener, to be kept when this agent ends.

@@ -108,6 +108,7 @@ fn rules_between_values() {
         ("site = \"B\"\n[scope]\nparameter = \"a=b\"".into(), "a query parameter's name"),
         ("site = \"B\"\n[intercept]\ncgroup = \"x\"".into(), "absolute path"),
         ("site = \"B\"\n[intercept]\nprobe-every = \"1ms\"".into(), "at least \"1s\""),
+        ("site = \"B\"\n[peer]\nlisten = \"10.0.0.1:1\"\ncertificate-life = \"2161h\"".into(), "to \"2160h\""),
         ("site = \"B\"\n[limits]\nhead-bytes = 1".into(), "must be from 1024"),
         ("site = \"B\"\n[limits]\nheaders = 2000".into(), "\"headers\" must be from 8 to 1024"),
         ("site = \"B\"\n[limits]\nchunk-extension-bytes = \"2MiB\"".into(), "must be from 0 to 1048576"),

@@ -25,6 +25,7 @@ use crate::peer::client::{Asks, Hello};
 use crate::peer::cork::corked;
 use crate::peer::counters::Count;
 use crate::peer::envelope::Envelope;
+use crate::peer::renew::{self, RENEW_PATH};
 use crate::peer::trust::{IdentityError, PeerIdentity, Revocations, Security, Shown, Trust};
 use crate::peer::{
     EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, NOTE_PATH, READ_BYTES, STREAM_WINDOW, connection_window, pulse,
@@ -227,6 +228,7 @@ async fn stream<S: Serve>(
 ) {
     let done = match (request.method(), request.uri().path()) {
         (&Method::GET, HELLO_PATH) => hello(&host, &caller, &request, &mut respond),
+        (&Method::POST, RENEW_PATH) => renew::answer(&host.signer, caller.identity.as_ref(), request, respond).await,
         (&Method::POST, EXCHANGE_PATH | NOTE_PATH) => return exchange(host, caller, serve, request, respond).await,
         _ => status(&mut respond, StatusCode::NOT_FOUND),
     };

@@ -2,10 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{PeerIdentity, TrustError};
 use crate::metadata::record;
@@ -21,11 +25,13 @@ pub struct Validity {
 impl Validity {
     /// From an hour ago, since clocks differ, for `days`.
     pub fn days(days: u32) -> Self {
+        Self::lasting(Duration::from_secs(u64::from(days) * 86_400))
+    }
+
+    /// From an hour ago, since clocks differ, for that long.
+    pub fn lasting(life: Duration) -> Self {
         let now = SystemTime::now();
-        Self {
-            not_before: now - Duration::from_secs(3600),
-            not_after: now + Duration::from_secs(u64::from(days) * 86_400),
-        }
+        Self { not_before: now - Duration::from_secs(3600), not_after: now + life }
     }
 }
 
@@ -59,6 +65,12 @@ impl Authority {
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, TrustError> {
         let issuer = Issuer::from_ca_cert_pem(certificate, KeyPair::from_pem(key)?)?;
         Ok(Self { issuer, certificate: certificate.to_owned() })
+    }
+
+    /// An authority with its certificate and key, both as they were read.
+    pub fn of(certificate: &CertificateDer<'static>, key: &PrivateKeyDer<'static>) -> Result<Self, TrustError> {
+        let issuer = Issuer::from_ca_cert_der(certificate, KeyPair::try_from(key)?)?;
+        Ok(Self { issuer, certificate: pem(certificate) })
     }
 
     /// The authority's certificate in PEM form: what `peer.ca` holds.
@@ -102,6 +114,18 @@ impl Wanted {
         let request = CertificateParams::default().serialize_request(&key)?.pem()?;
         Ok(Self { key: key.serialize_pem(), request })
     }
+}
+
+/// A certificate in PEM form (RFC 7468).
+pub fn pem(certificate: &CertificateDer<'_>) -> String {
+    let text = STANDARD.encode(certificate);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
 }
 
 fn params(identity: &PeerIdentity, validity: Validity) -> Result<CertificateParams, TrustError> {

@@ -76,6 +76,34 @@ impl Joined {
         files::replace(&self.certificate, content.certificate.as_bytes(), 0o644)
     }
 
+    /// Puts another certificate and its key in the place of those that are there.
+    ///
+    /// # Errors
+    /// As [`Joined::write`]; whatever was written, [`Joined::settle`] makes a pair of it.
+    pub fn replace(&self, certificate: &str, key: &str) -> io::Result<()> {
+        files::replace(&self.next(), key.as_bytes(), 0o600)?;
+        files::replace(&self.certificate, certificate.as_bytes(), 0o644)?;
+        std::fs::rename(self.next(), &self.key)
+    }
+
+    /// Finishes a replacement that a crash broke off. `fits`: whether the key in that file is the certificate's.
+    ///
+    /// # Errors
+    /// When the directory can't be written in.
+    pub fn settle(&self, fits: impl FnOnce(&Path) -> bool) -> io::Result<()> {
+        let next = self.next();
+        match next.exists() {
+            true if fits(&next) => std::fs::rename(next, &self.key),
+            true => remove(&next),
+            false => Ok(()),
+        }
+    }
+
+    /// Where a key is that its certificate is still to follow.
+    fn next(&self) -> PathBuf {
+        self.key.with_extension("key.next")
+    }
+
     /// Takes the files away; from the first on the host has not joined any more.
     ///
     /// # Errors

@@ -32,6 +32,9 @@ impl Security {
                 if !joined.is_whole() {
                     return Ok(Self::Unjoined);
                 }
+                let fits = |next: &Path| pair(&joined.certificate, next).unwrap_or(false);
+                let settled = joined.settle(fits);
+                settled.map_err(|source| TrustError::Read { path: joined.key.clone(), source })?;
                 let (ca, cert, key) = (&joined.ca, &joined.certificate, &joined.key);
                 Ok(Self::Tls(Arc::new(Trust::load(identity(config), ca, cert, key, revoked.clone())?)))
             }
@@ -109,6 +112,18 @@ impl Trust {
         })
     }
 
+    /// What a certificate (PEM) says that an authority signed which is believed here.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn shown_of(&self, pem: &str) -> Result<Shown, String> {
+        let certificate =
+            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| "it is no certificate".to_owned())?;
+        let chain = std::slice::from_ref(&certificate);
+        verify::signed_by(chain, &self.roots).map_err(|error| error.to_string())?;
+        Shown::of(&certificate).map_err(|error| error.to_string())
+    }
+
     /// Whether a peer with these certificates would be let in now.
     pub(in crate::peer) fn believes(&self, chain: &[CertificateDer<'static>]) -> bool {
         let shown = chain.first().and_then(|first| Shown::of(first).ok());
@@ -121,6 +136,11 @@ impl Trust {
     pub fn facts(&self) -> CertificateFacts {
         self.shown.facts(self.signer.clone())
     }
+}
+
+/// Whether this is the key of that certificate.
+fn pair(cert: &Path, key: &Path) -> Result<bool, TrustError> {
+    Ok(verify::key_fits(&certificates(cert)?, &read_key(key)?)?)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TrustError> {

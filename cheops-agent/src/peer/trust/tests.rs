@@ -164,8 +164,11 @@ fn names_survive_the_uri() {
 fn plain_text_is_for_loopback_only() {
     use crate::config::PeerConfig;
     let check = |listen: &str, peers: &[&str]| {
-        let peer =
-            PeerConfig { listen: listen.parse().expect("an address"), security: crate::config::PeerSecurity::Insecure };
+        let peer = PeerConfig {
+            listen: listen.parse().expect("an address"),
+            security: crate::config::PeerSecurity::Insecure,
+            certificate_life: Duration::from_secs(1),
+        };
         super::load::insecure(peer.listen, peers.iter().copied())
     };
     assert!(check("127.0.0.1:7117", &["127.0.0.2:7117", "[::1]:7117"]).is_ok());
