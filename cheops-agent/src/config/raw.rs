@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::diagnostic::{Findings, Place, Source, did_you_mean};
 use super::keys::{self, Absent, KEYS, SECTIONS};
