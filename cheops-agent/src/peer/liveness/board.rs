@@ -162,13 +162,22 @@ impl Board {
         }
         if self.choice.is_due(self.now) {
             let own = self.place.coordinate();
-            let of = |(site, _)| Other { site, distance: self.far(site, own.as_ref()), gone: self.is_gone(site) };
+            let probed: BTreeSet<&SiteName> = self.agents.keys().map(|(site, _)| site).collect();
+            let of = |(site, _)| {
+                let probed = probed.contains(site);
+                let (distance, gone) = (self.far(site, probed, own.as_ref()), self.is_gone(site, probed));
+                Other { site, distance, gone }
+            };
             let others: Vec<_> = sites.iter().filter(|(site, _)| here != Some(*site)).map(of).collect();
             let nowhere = SiteName::from("");
             self.choice.choose(here.unwrap_or(&nowhere), &others, self.now, &mut self.random);
         }
-        let chosen = sites.iter().filter(|(site, _)| here == Some(*site) || self.choice.has(site, self.now));
-        let agents = chosen.flat_map(|(site, all)| all.iter().map(|address| (site.clone(), address.clone())));
+        let chosen: Vec<_> = match self.choice.chosen(self.now) {
+            None => sites.iter().collect(),
+            Some(chosen) => chosen.iter().chain(here).filter_map(|site| sites.get_key_value(site)).collect(),
+        };
+        let agents =
+            chosen.into_iter().flat_map(|(site, all)| all.iter().map(|address| (site.clone(), address.clone())));
         let wanted: BTreeSet<Address> = agents.take(MOST_AGENTS).collect();
         self.agents.retain(|key, _| wanted.contains(key));
         self.aims.retain(|_, key| wanted.contains(key));
@@ -181,14 +190,15 @@ impl Board {
     }
 
     /// How far it is to the site, as measured, else as estimated.
-    fn far(&self, site: &SiteName, own: Option<&Coordinate>) -> Option<Duration> {
-        let measured = self.of(site).filter_map(|agent| agent.track.rtt(self.now).and_then(Rtt::least)).min();
+    fn far(&self, site: &SiteName, probed: bool, own: Option<&Coordinate>) -> Option<Duration> {
+        let least = |agent: &Agent| agent.track.rtt(self.now).and_then(Rtt::least);
+        let measured = probed.then(|| self.of(site).filter_map(least).min()).flatten();
         measured.or_else(|| Some(own?.to(&self.hearsay.coordinate(site)?).rtt))
     }
 
-    fn is_gone(&self, site: &SiteName) -> bool {
+    fn is_gone(&self, site: &SiteName, probed: bool) -> bool {
         let silent = |agent: &Agent| agent.track.age(self.now).is_none_or(|age| age > GONE);
-        self.hearsay.state(site, self.now) == State::Dead && self.of(site).all(silent)
+        self.hearsay.state(site, self.now) == State::Dead && (!probed || self.of(site).all(silent))
     }
 
     /// The agents of the site that are probed.

@@ -88,14 +88,12 @@ impl Choice {
         }
     }
 
-    /// Whether the site is to be probed.
-    pub(super) fn has(&self, site: &SiteName, now: Duration) -> bool {
-        let requested = || self.requested.get(site).is_some_and(|last| now.saturating_sub(*last) < REQUESTED);
-        self.all
-            || self.nearest.contains(site)
-            || self.successors.contains(site)
-            || self.drawn.iter().any(|(drawn, _)| drawn == site)
-            || requested()
+    /// The sites that are to be probed; none if all are, since there are few.
+    pub(super) fn chosen(&self, now: Duration) -> Option<BTreeSet<SiteName>> {
+        let requested = self.requested.iter().filter(|(_, last)| now.saturating_sub(**last) < REQUESTED);
+        let drawn = self.drawn.iter().map(|(site, _)| site);
+        let all = self.nearest.iter().chain(&self.successors).chain(drawn).chain(requested.map(|(site, _)| site));
+        (!self.all).then(|| all.cloned().collect())
     }
 
     /// Whether the site is asked for word of others.
@@ -171,7 +169,8 @@ mod tests {
             .collect();
         let now = Duration::from_secs(now);
         choice.choose(&sites[here], &others, now, &mut StdRng::seed_from_u64(seed));
-        (0..sites.len()).filter(|number| *number != here && choice.has(&sites[*number], now)).collect()
+        let chosen = choice.chosen(now).unwrap_or_else(|| sites.iter().cloned().collect());
+        (0..sites.len()).filter(|number| *number != here && chosen.contains(&sites[*number])).collect()
     }
 
     #[test]
