@@ -14,6 +14,7 @@ mod files;
 mod hosts;
 pub mod life;
 mod listen;
+mod metadata;
 mod openapi;
 mod outlook;
 mod revoke;

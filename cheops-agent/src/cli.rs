@@ -12,6 +12,7 @@ pub mod exit;
 pub mod explain;
 mod man;
 mod map;
+mod metadata;
 pub mod output;
 mod profile;
 mod scope;

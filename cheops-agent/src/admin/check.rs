@@ -32,6 +32,7 @@ fn checks(agent: &Agent) -> Vec<Check> {
         checks.extend((agent.kernel_checks)());
         checks.push(probe(agent));
     }
+    checks.extend(super::metadata::checks(agent));
     checks.extend(names(agent));
     checks.extend(aliases(agent));
     checks.extend(certificate::check(agent));

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::certificate::{self, Certificate};
 use super::earlier::{self, Earlier};
 use super::life::Part;
+use super::metadata::{self, Metadata};
 use super::sites::{self, SiteLine};
 use super::{Agent, Phase, document, hosts, outlook};
 use crate::config::InterceptMode;
@@ -63,15 +64,6 @@ struct Capture {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Metadata {
-    backend: &'static str,
-    age_seconds: f64,
-    sites: usize,
-    services: usize,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Connections {
     open: u64,
     tunnels: u64,
@@ -107,12 +99,7 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
         waiting,
         drain_seconds,
         capture: capture(&agent, config.intercept.mode),
-        metadata: Metadata {
-            backend: "embedded",
-            age_seconds: agent.known().refreshed.elapsed().as_secs_f64(),
-            sites: snapshot.sites.len(),
-            services: snapshot.services.len(),
-        },
+        metadata: metadata::section(&agent, &snapshot),
         certificate: certificate::of(&agent),
         connections: Connections {
             open: agent.observer.connections_open(),

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::capture::Capture;
 use crate::act::{Shared, splice};
-use crate::admin::Peers;
+use crate::admin::{Agent, Peers};
 use crate::kernel::session::Sessions;
 use crate::metadata::record::now;
 use crate::peer::{Count, PeerState, PeerStatus, Security};
@@ -199,5 +199,38 @@ impl fmt::Debug for Exec {
 impl fmt::Debug for Links {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Links")
+    }
+}
+
+/// The copy of what sites keep together.
+pub struct Metadata(pub Arc<Agent>);
+
+impl Collector for Metadata {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let facts = self.0.metadata.facts();
+        let refused = facts.refused + self.0.known().refused.len();
+        let count = |number: usize| u32::try_from(number).map_or(f64::from(u32::MAX), f64::from);
+        let flag = |holds: bool| f64::from(u8::from(holds));
+        for (name, meaning, value) in [
+            ("metadata_up", "Whether what is written is kept by the backend now", Some(flag(facts.up()))),
+            ("metadata_kept", "Whether the copy outlives this agent", Some(flag(facts.trouble.is_none()))),
+            ("metadata_age_seconds", "Since the backend last gave a sign of life", seconds(facts.age)),
+            ("metadata_records", "Records that are known", Some(count(facts.records))),
+            ("metadata_pending", "Writes that wait for the backend", Some(count(facts.pending))),
+            ("metadata_refused", "Records and announced endpoints that aren't believed", Some(count(refused))),
+            ("metadata_stale", "Records from before the cluster was wiped or restored", Some(count(facts.stale))),
+        ] {
+            if let Some(value) = value {
+                let gauge = encoder.encode_descriptor(name, meaning, None, MetricType::Gauge)?;
+                ConstGauge::new(value).encode(gauge)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metadata")
     }
 }

@@ -253,6 +253,7 @@ impl Started {
     fn count(&self) {
         self.agent.observer.add_collector(Box::new(metrics::Kernel(self.capture.clone())));
         self.agent.observer.add_collector(Box::new(metrics::Uncopied));
+        self.agent.observer.add_collector(Box::new(metrics::Metadata(self.agent.clone())));
         if let Some(sessions) = self.agent.sessions.clone() {
             self.agent.observer.add_collector(Box::new(metrics::Exec(sessions)));
         }

@@ -90,7 +90,7 @@ fn text(status: &Value, output: Output) -> String {
         ),
     );
     let metadata = part("metadata");
-    line("metadata", format!("{}, {} old", field(&metadata, "backend"), seconds(&metadata, "age-seconds")));
+    super::metadata::lines(&metadata).into_iter().for_each(|what| line("metadata", what));
     let connections = part("connections");
     line(
         "connections",

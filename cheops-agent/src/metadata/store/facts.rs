@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Store;
+use super::disk::DiskError;
 use super::view::Seen;
 use crate::metadata::record::{self, Millis};
 
@@ -60,7 +61,7 @@ pub struct Facts {
     /// Records that aren't believed or understood.
     pub refused: usize,
     /// Why the copy doesn't outlive this agent.
-    pub trouble: Option<String>,
+    pub trouble: Option<DiskError>,
 }
 
 impl Facts {

@@ -85,9 +85,9 @@ impl File {
     }
 
     /// Why it can't be used.
-    pub fn trouble(&self) -> Option<String> {
+    pub fn trouble(&self) -> Option<DiskError> {
         match &self.place {
-            Place::Closed { why, .. } => Some(why.to_string()),
+            Place::Closed { why, .. } => Some(why.clone()),
             _ => None,
         }
     }
@@ -105,7 +105,10 @@ impl File {
     }
 
     fn close(&mut self, why: DiskError) {
-        tracing::error!(%why, "what is known of other sites doesn't outlive this agent");
+        // Once, though it is tried again each second.
+        if self.trouble().as_ref() != Some(&why) {
+            tracing::error!(%why, "what is known of other sites doesn't outlive this agent");
+        }
         self.place = Place::Closed { why, tried: Instant::now() };
         self.all_again();
     }

@@ -180,7 +180,7 @@ fn a_file_that_cant_be_used_is_left_alone_and_tried_again() {
     let garbage = vec![7; 100_000];
     std::fs::write(&path, &garbage).expect("written");
     let one = store(&path);
-    let trouble = one.facts().trouble.unwrap_or_default();
+    let trouble = one.facts().trouble.map(|why| why.to_string()).unwrap_or_default();
     assert!(trouble.contains("Move it away"), "{trouble}");
     assert!(matches!(one.write(put("B", Active)), Err(StoreError::Disk(DiskError::Damaged { .. }))));
     assert_eq!(known(&one.view()), [], "and nothing was taken");
@@ -215,10 +215,13 @@ fn two_agents_have_no_file_in_common() {
     two.flush();
     assert_eq!(known(&two.view()), [fresh("B", Drained), fresh("P", Active)], "what the first left is taken up");
     one.take_back();
-    assert!(one.facts().trouble.is_some_and(|trouble| trouble.contains("another agent")));
+    assert!(one.facts().trouble.is_some_and(|why| why.to_string().contains("another agent")));
     drop(two);
     let renamed = Store::new("f", Box::new(Unsealed), None).kept_at(path.clone(), "B", "b2");
-    assert!(renamed.facts().trouble.is_some_and(|trouble| trouble.contains("f/B/b1") && trouble.contains("f/B/b2")));
+    assert!(renamed.facts().trouble.is_some_and(|why| {
+        let why = why.to_string();
+        why.contains("f/B/b1") && why.contains("f/B/b2")
+    }));
     drop(renamed);
     one.take_back();
 }
@@ -236,7 +239,7 @@ fn a_file_of_a_newer_agent_is_left_alone() {
         write.commit().expect("written");
     }
     let before = std::fs::read(&path).expect("there");
-    let trouble = store(&path).facts().trouble.unwrap_or_default();
+    let trouble = store(&path).facts().trouble.map(|why| why.to_string()).unwrap_or_default();
     assert!(trouble.contains("format 2") && trouble.contains("newer agent"), "{trouble}");
     assert_eq!(std::fs::read(&path).expect("there").len(), before.len());
 }
