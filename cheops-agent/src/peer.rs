@@ -5,7 +5,8 @@
 //! framing. What the other agent must know besides stands in the [`Envelope`]; how it ended, in the [`Outcome`].
 //!
 //! `trust` says who may talk, `envelope` what is said, `stream` makes a byte stream of an HTTP/2 stream, `client` and
-//! `server` are the two ends, `liveness` looks after the peers, `beat` probes them. This room knows nothing of what is done with a request:
+//! `server` are the two ends, `liveness` looks after the peers, `beat` probes them, `join` lets hosts in that have no
+//! certificate yet. This room knows nothing of what is done with a request:
 //! the server hands it to whoever implements [`Serve`].
 
 mod beat;
@@ -14,6 +15,7 @@ mod cork;
 pub mod counters;
 pub mod envelope;
 pub mod error;
+pub mod join;
 pub mod liveness;
 mod outcome;
 mod pulse;

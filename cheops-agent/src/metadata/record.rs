@@ -172,6 +172,9 @@ pub struct Liveness {
 pub struct TokenRecord {
     /// The one site that may use it.
     pub site: SiteName,
+    /// The one host that may use it; absent: any, as the first of its site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
     /// SHA-256 of its secret, in hexadecimal: the secret itself is nowhere kept.
     pub secret: String,
     pub issued: Millis,

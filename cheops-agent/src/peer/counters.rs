@@ -36,6 +36,10 @@ counts! {
     NotJoined "not-joined";
     /// Connections of peers that were ended because their certificates are not believed any more.
     Revoked "revoked";
+    /// Hosts without a certificate that were let in.
+    Admitted "admitted";
+    /// Hosts without a certificate that were not.
+    NotAdmitted "not-admitted";
     /// More connections than the limit.
     TooManyConnections "too-many-connections";
     /// More exchanges than the limit.

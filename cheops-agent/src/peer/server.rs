@@ -1,6 +1,7 @@
 //! The answering end: lets peers in by their certificates and hands each exchange to [`Serve`].
 
 mod connection;
+mod stranger;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use super::PeerIdentity;
 use super::counters::{Count, Counters};
 use super::envelope::{Envelope, refusal_trailers};
 use super::error::{Refusal, io_error};
+use super::join::{Admit, Admits};
 use super::liveness::Liveness;
 use super::renew::{Signer, Signs};
 use super::stream::ServerStream;
@@ -63,6 +65,10 @@ pub(super) struct Host {
     pub(super) liveness: Arc<Liveness>,
     /// Who signs certificates for hosts that have one.
     pub(super) signer: Signer,
+    /// Who lets in hosts without a certificate.
+    pub(super) admits: Admits,
+    /// Places for these.
+    pub(super) strangers: Semaphore,
 }
 
 /// A listener for peers.
@@ -103,6 +109,8 @@ impl Server {
                 exchanges,
                 liveness: Liveness::new(),
                 signer: Signer::new(),
+                admits: Admits::new(),
+                strangers: Semaphore::new(stranger::MOST),
             }),
         }
     }
@@ -133,6 +141,12 @@ impl Server {
     /// Where it listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// From now on hosts without a certificate may ask to be let in.
+    pub fn admit(&self, admits: Arc<dyn Admit>) {
+        // Once is enough: who admits is the same as long as the agent lives.
+        drop(self.host.admits.set(admits));
     }
 
     /// Uses other certificates from the next connection on, and ends those of peers that are not believed any more.

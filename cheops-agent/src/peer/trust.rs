@@ -27,7 +27,7 @@ pub use load::identity;
 pub use revoked::Revocations;
 pub use seal::{Signed, Written};
 pub use shown::{Shown, fingerprint, hex};
-pub(super) use verify::client_config;
+pub(super) use verify::{client_config, pinned_config};
 
 use super::envelope::NAME;
 use crate::names::{HostName, SiteName};
@@ -154,6 +154,8 @@ pub struct Trust {
     chain: Vec<CertificateDer<'static>>,
     key: rustls::pki_types::PrivateKeyDer<'static>,
     pub(super) server: Arc<rustls::ServerConfig>,
+    /// As `server`, also for those that have no certificate yet.
+    pub(super) open: Arc<rustls::ServerConfig>,
 }
 
 impl fmt::Debug for Trust {

@@ -40,6 +40,7 @@ const ROOMS: &[&[&str]] = &[
     &["peer"],
     &["act"],
     // around; the daemon has arguments, and a command runs the daemon's checks
+    &["membership"],
     &["admin"],
     &["app", "cli"],
 ];

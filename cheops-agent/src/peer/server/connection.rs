@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::{Call, Host, Serve, ServerLimits};
+use super::{Call, Host, Serve, ServerLimits, stranger};
 use crate::metadata::record;
 use crate::peer::client::{Asks, Hello};
 use crate::peer::cork::corked;
@@ -118,10 +118,14 @@ pub(super) async fn serve<S: Serve>(
         Security::Unjoined => Err(ConnectionError::NotJoined),
         Security::Insecure => http2(host, tcp, (Caller { identity: None, address }, None), serve, stop).await,
         Security::Tls(trust) => {
-            let acceptor = TlsAcceptor::from(trust.server.clone());
+            let strangers = host.admits.get().is_some();
+            let acceptor = TlsAcceptor::from(if strangers { trust.open.clone() } else { trust.server.clone() });
             let handshake =
                 timeout(host.limits.handshake, acceptor.accept(BufReader::with_capacity(READ_BYTES, tcp))).await;
             let tls = handshake.map_err(|_| ConnectionError::Slow)?.map_err(ConnectionError::Tls)?;
+            if strangers && tls.get_ref().1.peer_certificates().is_none() {
+                return Box::pin(stranger::serve(host, tls, address)).await;
+            }
             let member = identify(tls.get_ref().1.peer_certificates(), &host.identity.federation, trust)?;
             let caller = Caller { identity: Some(member.shown.identity.clone()), address };
             Box::pin(http2(host, tls, (caller, Some(member)), serve, stop)).await

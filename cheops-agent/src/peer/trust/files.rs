@@ -15,5 +15,13 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
+    sync(directory)
+}
+
+/// Has a directory's names survive a crash of the host.
+///
+/// # Errors
+/// When it can't be opened.
+pub fn sync(directory: &Path) -> io::Result<()> {
     std::fs::File::open(directory)?.sync_all()
 }

@@ -110,8 +110,16 @@ pub struct Wanted {
 impl Wanted {
     /// Makes a new key.
     pub fn new() -> Result<Self, TrustError> {
-        let key = KeyPair::generate()?;
-        let request = CertificateParams::default().serialize_request(&key)?.pem()?;
+        Self::with(&KeyPair::generate()?)
+    }
+
+    /// Asks again for this key (PEM).
+    pub fn again(key: &str) -> Result<Self, TrustError> {
+        Self::with(&KeyPair::from_pem(key)?)
+    }
+
+    fn with(key: &KeyPair) -> Result<Self, TrustError> {
+        let request = CertificateParams::default().serialize_request(key)?.pem()?;
         Ok(Self { key: key.serialize_pem(), request })
     }
 }

@@ -68,6 +68,15 @@ impl Joined {
         files::replace(&self.key, content.key.as_bytes(), 0o600)
     }
 
+    /// Writes the key alone.
+    ///
+    /// # Errors
+    /// As [`Joined::write`].
+    pub fn keep_key(&self, key: &str) -> io::Result<()> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        files::replace(&self.key, key.as_bytes(), 0o600)
+    }
+
     /// Writes the certificate, after [`Joined::stage`].
     ///
     /// # Errors
@@ -109,6 +118,7 @@ impl Joined {
     /// # Errors
     /// When the directory can't be written in.
     pub fn remove(&self) -> io::Result<()> {
+        remove(&self.directory.join("host.pem.new"))?;
         [&self.certificate, &self.key, &self.authority, &self.ca].into_iter().try_for_each(|path| remove(path))?;
         std::fs::File::open(&self.directory)?.sync_all()
     }

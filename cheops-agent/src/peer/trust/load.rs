@@ -95,10 +95,13 @@ impl Trust {
             return Err(TrustError::KeyMismatch { key: key.to_owned(), cert: cert.to_owned() });
         }
         let roots = Arc::new(roots);
-        let server = verify::server_config(&roots, &chain, &private, &revoked)?;
-        let signer = authorities.iter().find(|authority| verify::is_by(&chain, authority)).map(fingerprint);
-        let signer = signer.unwrap_or_default();
-        Ok(Self { identity, not_after, shown, signer, authorities, revoked, roots, chain, key: private, server })
+        let signer = authorities.iter().find(|authority| verify::is_by(&chain, authority));
+        // A stranger knows the authority by its fingerprint alone, so it is shown.
+        let whole: Vec<_> = chain.iter().chain(signer).cloned().collect();
+        let server = verify::server_config(&roots, &chain, &private, &revoked, false)?;
+        let open = verify::server_config(&roots, &whole, &private, &revoked, true)?;
+        let signer = signer.map(fingerprint).unwrap_or_default();
+        Ok(Self { identity, not_after, shown, signer, authorities, revoked, roots, chain, key: private, server, open })
     }
 
     /// The first of the authorities that are believed whose key this host has, with that key.

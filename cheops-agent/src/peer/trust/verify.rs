@@ -16,6 +16,7 @@ use rustls::{
 
 use super::{Revocations, Shown, Trust};
 use crate::names::SiteName;
+use crate::peer::join;
 
 const ALPN: &[u8] = b"h2";
 
@@ -65,16 +66,18 @@ pub(super) fn signing_key(key: &PrivateKeyDer<'static>) -> Result<Arc<dyn Signin
     provider().key_provider.load_private_key(key.clone_key())
 }
 
-/// How peers are let in: with a certificate of the authority. What it names is checked after the handshake.
+/// How peers are let in: with a certificate of the authority. What it names is checked after the handshake. `strangers` may
+/// come without one.
 pub(super) fn server_config(
     roots: &Arc<RootCertStore>,
     chain: &[CertificateDer<'static>],
     key: &PrivateKeyDer<'static>,
     revoked: &Arc<Revocations>,
+    strangers: bool,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
-        .build()
-        .map_err(|error| Error::General(error.to_string()))?;
+    let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider());
+    let clients = if strangers { clients.allow_unauthenticated() } else { clients };
+    let clients = clients.build().map_err(|error| Error::General(error.to_string()))?;
     let clients = Arc::new(Members { clients, revoked: revoked.clone() });
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
@@ -105,6 +108,74 @@ pub(in crate::peer) fn client_config(trust: &Trust, site: &SiteName) -> Result<A
     config.resumption = rustls::client::Resumption::disabled();
     Ok(Arc::new(config))
 }
+
+/// How an agent is dialled by a host that has no certificate, and knows the fingerprint of the other's authority.
+pub(in crate::peer) fn pinned_config(federation: &str, fingerprint: &str) -> Result<Arc<ClientConfig>, Error> {
+    let pinned = Pinned { federation: federation.to_owned(), fingerprint: fingerprint.to_owned() };
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(pinned))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.enable_sni = false;
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// An agent of any site of one federation, whose authority it shows itself.
+#[derive(Debug)]
+struct Pinned {
+    federation: String,
+    fingerprint: String,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let authority = join::find(intermediates.iter(), &self.fingerprint).map_err(refused)?;
+        let chain = [end_entity.clone().into_owned()];
+        signed_by_at(&chain, &roots(&[authority])?, now)?;
+        let found = PeerIdentity::of_certificate(end_entity).map_err(refused)?;
+        match found.federation == self.federation {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(refused(AnotherFederation(found.federation, self.federation.clone()))),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.2 is not spoken between agents".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        algorithms().supported_schemes()
+    }
+}
+
+/// The certificate is good, and of another federation.
+#[derive(Debug, thiserror::Error)]
+#[error("it is an agent of the federation {0}, and {1} is expected")]
+struct AnotherFederation(String, String);
 
 /// What a dialled peer must show. WebPKI's own verifier looks for DNS names and addresses; ours is a URI.
 #[derive(Debug)]

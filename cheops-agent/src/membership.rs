@@ -1,0 +1,143 @@
+//! How hosts come into a federation and leave it (AMENDMENTS 20, 22).
+//!
+//! `init` makes a federation: its authority and the first host. A host that signs issues a `token` for one site, whose
+//! bearer may `join`: it makes its own key, asks at the wicket of a signing agent, and is given a certificate (`admit`
+//! is the other side; `message` what is said). `leave` takes a host away, or a site that is gone.
+//!
+//! What is decided is decided by the metadata cluster: there is one federation record, and a token is redeemed once.
+
+mod admit;
+mod bucket;
+mod error;
+mod init;
+mod join;
+mod leave;
+mod message;
+mod sealing;
+mod token;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use admit::Admission;
+pub use error::{Kind, MembershipError};
+pub use sealing::Sealing;
+pub use token::{Secret, Token, TokenError};
+pub use tokens::{Listed, Wanted};
+
+use crate::metadata::record::Record;
+use crate::metadata::{Key, Store, View};
+use crate::peer::PeerIdentity;
+use crate::peer::trust::{Joined, Validity};
+
+/// How long a host's certificate is good, in days.
+const HOST_DAYS: u32 = 90;
+/// How long an authority's certificate is good, in days.
+const AUTHORITY_DAYS: u32 = 3650;
+
+/// What takes up other certificates: both ends of the peer links, and the seal of records.
+pub type Renew = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// This host's part in a federation.
+pub struct Membership {
+    identity: PeerIdentity,
+    store: Arc<Store>,
+    /// Absent where the certificates are named in the file, or there are none.
+    joined: Option<Joined>,
+    /// Where other agents reach this one.
+    addresses: Vec<String>,
+    sealing: Sealing,
+    renew: Renew,
+    patience: Duration,
+    /// One change at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What [`Membership`] is made of.
+pub struct Parts {
+    pub identity: PeerIdentity,
+    pub store: Arc<Store>,
+    pub joined: Option<Joined>,
+    pub addresses: Vec<String>,
+    pub sealing: Sealing,
+    pub renew: Renew,
+    /// For connecting to another agent, and for its answer.
+    pub patience: Duration,
+}
+
+/// How this host stands in the federation.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Standing {
+    /// `joined`, `not-joined`, `by-file`.
+    pub state: &'static str,
+    pub federation: String,
+    /// Whether this host can sign certificates.
+    pub signs: bool,
+}
+
+impl Membership {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { identity, store, joined, addresses, sealing, renew, patience } = parts;
+        Self { identity, store, joined, addresses, sealing, renew, patience, turn: tokio::sync::Mutex::default() }
+    }
+
+    /// How this host stands.
+    pub fn standing(&self) -> Standing {
+        let (state, signs) = match &self.joined {
+            None => ("by-file", false),
+            Some(joined) if joined.is_whole() => ("joined", joined.authority.exists()),
+            Some(_) => ("not-joined", false),
+        };
+        Standing { state, federation: self.identity.federation.clone(), signs }
+    }
+
+    /// The place of the certificates.
+    fn joined(&self) -> Result<&Joined, MembershipError> {
+        self.joined.as_ref().ok_or(MembershipError::ByFile)
+    }
+
+    /// The place of the certificates, which are there.
+    fn member(&self) -> Result<&Joined, MembershipError> {
+        let joined = self.joined()?;
+        if joined.is_whole() { Ok(joined) } else { Err(MembershipError::NotJoined) }
+    }
+
+    /// The place of the certificates, which are not there.
+    fn newcomer(&self) -> Result<&Joined, MembershipError> {
+        let joined = self.joined()?;
+        if self.store.is_embedded() {
+            return Err(crate::metadata::truth::TruthError::Embedded.into());
+        }
+        if joined.is_whole() {
+            return Err(MembershipError::Already { federation: self.identity.federation.clone() });
+        }
+        Ok(joined)
+    }
+
+    /// Takes up the certificates that are there now.
+    fn renew(&self) -> Result<(), MembershipError> {
+        (self.renew)().map_err(MembershipError::Renew)
+    }
+}
+
+/// The agents of hosts that sign: site, host, addresses.
+fn signers(view: &View) -> Vec<(&Key, Vec<String>)> {
+    let signer = |(key, record)| match record {
+        &Record::Host(ref host) if host.signs => Some((key, host.peers.clone())),
+        _ => None,
+    };
+    view.iter().filter_map(signer).collect()
+}
+
+/// Whether a host's liveness is known to hold.
+fn lives(view: &View, site: &crate::names::SiteName, host: &crate::names::HostName) -> bool {
+    view.get(&Key::Liveness(site.clone(), host.clone())).is_some()
+}
+
+/// From now on, for a host. Never longer than its authority.
+fn validity() -> Validity {
+    Validity::days(HOST_DAYS)
+}
+

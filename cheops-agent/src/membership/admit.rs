@@ -1,0 +1,236 @@
+//! The wicket of a host that signs: whoever has a token that holds is given a certificate.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::StatusCode;
+use serde::Serialize;
+
+use super::bucket::Bucket;
+use super::message::{Answer, Question, Refusal, VERSION};
+use super::sealing::{self, Pen};
+use super::tokens::{hosts, no_signer};
+use super::{Membership, MembershipError, lives, validity};
+use crate::metadata::record::{Millis, Record, TokenRecord, now};
+use crate::metadata::truth::{Condition, Outcome, Transaction, Write};
+use crate::metadata::{Key, View};
+use crate::peer::PeerIdentity;
+use crate::peer::join::{Admit, Answered};
+use crate::peer::trust::Joined;
+
+/// Questions at once, and how often one more.
+const QUESTIONS: (u32, Duration) = (30, Duration::from_millis(500));
+/// By how much a joiner's clock may differ: certificates are good from an hour ago.
+const SKEW: Millis = 30 * 60 * 1000;
+/// How long a token that was issued elsewhere may take to be known here.
+const ARRIVES: Duration = Duration::from_secs(3);
+/// Tokens that were redeemed here and whose answer may have been lost.
+const REDEEMED: usize = 256;
+
+/// Answers at the wicket.
+pub struct Admission {
+    membership: Arc<Membership>,
+    bucket: Mutex<Bucket>,
+    redeemed: Mutex<BTreeMap<String, Redeemed>>,
+}
+
+/// A token that was redeemed. Who asks again with the same key has not heard the answer.
+#[derive(Clone)]
+struct Redeemed {
+    token: TokenRecord,
+    key: Vec<u8>,
+}
+
+/// Why somebody isn't let in.
+#[derive(Debug)]
+struct No {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+}
+
+fn no(code: &'static str, detail: impl Into<String>) -> No {
+    No { status: StatusCode::FORBIDDEN, code, detail: detail.into() }
+}
+
+impl Admit for Admission {
+    fn admit(&self, question: Bytes, from: SocketAddr) -> BoxFuture<'_, Answered> {
+        Box::pin(async move {
+            match self.hear(&question).await {
+                Ok(answer) => answered(StatusCode::OK, &answer),
+                Err(why) => {
+                    tracing::warn!(%from, code = why.code, detail = why.detail, "a host is not let in");
+                    let refusal = Refusal { code: why.code.to_owned(), detail: why.detail };
+                    answered(why.status, &refusal)
+                }
+            }
+        })
+    }
+}
+
+fn answered(status: StatusCode, body: &impl Serialize) -> Answered {
+    Answered { status, body: serde_json::to_vec(body).unwrap_or_default().into() }
+}
+
+impl Admission {
+    pub fn new(membership: Arc<Membership>) -> Self {
+        let bucket = Mutex::new(Bucket::new(QUESTIONS.0, QUESTIONS.1));
+        Self { membership, bucket, redeemed: Mutex::default() }
+    }
+
+    async fn hear(&self, question: &[u8]) -> Result<Answer, No> {
+        if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
+            let detail = "too many hosts ask at once; wait a few seconds";
+            return Err(No { status: StatusCode::TOO_MANY_REQUESTS, code: "busy", detail: detail.to_owned() });
+        }
+        let question: Question = serde_json::from_slice(question)
+            .map_err(|_| no("malformed", "the question isn't readable: the agents' versions differ too much"))?;
+        let own = &self.membership.identity.federation;
+        if question.federation != *own {
+            return Err(no("federation", format!("this is the federation {own}")));
+        }
+        let joined = self.membership.member().map_err(|error| failed(&error))?;
+        let pen = self.membership.pen(joined);
+        let pen = pen.ok_or_else(|| failed(&no_signer(&self.membership.store.view())))?;
+        let apart = question.now.abs_diff(now());
+        if apart > SKEW {
+            let detail = format!("the clocks of the two hosts are {} minutes apart; set yours", apart / 60_000);
+            return Err(no("clock", detail));
+        }
+        let key = key_of(&question.request)?;
+        let token = self.redeem(&question, &key).await?;
+        let identity = PeerIdentity { federation: own.clone(), site: question.site.clone(), host: question.host.clone() };
+        tracing::info!(site = %identity.site, host = %identity.host, token = question.id, "a host is let in");
+        self.give(joined, &pen, &identity, &question.request, &token).map_err(|error| failed(&error))
+    }
+
+    /// Redeems the token, once: whoever else has it comes too late.
+    async fn redeem(&self, question: &Question, key: &[u8]) -> Result<TokenRecord, No> {
+        let again = self.redeemed().get(&question.id).cloned();
+        if let Some(again) = again.filter(|again| again.key == key && question.secret.is(&again.token.secret)) {
+            fits(&again.token, question)?;
+            return Ok(again.token);
+        }
+        let (token, revision) = self.find(&question.id).await.ok_or_else(gone)?;
+        if !question.secret.is(&token.secret) {
+            return Err(gone());
+        }
+        fits(&token, question)?;
+        let store = &self.membership.store;
+        free(&store.view(), &token, question)?;
+        let id = Key::Token(question.id.clone());
+        let when = vec![Condition::Unchanged(id.clone(), revision)];
+        match store.transact(Transaction { when, then: vec![Write::Remove(id)] }).await {
+            Ok(Outcome::Done(_)) => {}
+            Ok(Outcome::Conflict) => return Err(gone()),
+            Err(error) => return Err(failed(&error.into())),
+        }
+        let mut redeemed = self.redeemed();
+        let now = now();
+        redeemed.retain(|_, redeemed| redeemed.token.expires > now);
+        if redeemed.len() < REDEEMED {
+            redeemed.insert(question.id.clone(), Redeemed { token: token.clone(), key: key.to_vec() });
+        }
+        Ok(token)
+    }
+
+    fn redeemed(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Redeemed>> {
+        self.redeemed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The token's record, which may be on its way.
+    async fn find(&self, id: &str) -> Option<(TokenRecord, i64)> {
+        let store = &self.membership.store;
+        let key = Key::Token(id.to_owned());
+        let mut changes = store.changes();
+        let look = || match store.view().get(&key) {
+            Some(kept) => match (&kept.record, kept.revision) {
+                (Record::Token(token), Some(revision)) => Some((token.clone(), revision)),
+                _ => None,
+            },
+            None => None,
+        };
+        let found = async {
+            loop {
+                if let Some(found) = look() {
+                    return Some(found);
+                }
+                changes.changed().await.ok()?;
+            }
+        };
+        tokio::time::timeout(ARRIVES, found).await.ok()?
+    }
+
+    fn give(
+        &self,
+        joined: &Joined,
+        pen: &Pen,
+        identity: &PeerIdentity,
+        request: &str,
+        token: &TokenRecord,
+    ) -> Result<Answer, MembershipError> {
+        let certificate = sealing::authority(pen)?.sign(identity, request, validity())?;
+        let read = |path| std::fs::read_to_string(path).map_err(|source| super::init::disk(joined, source));
+        let authority_key = if token.signs { Some(read(&joined.authority)?) } else { None };
+        Ok(Answer { version: VERSION, certificate, authorities: read(&joined.ca)?, authority_key })
+    }
+}
+
+/// Said the same of a token that never was and of a wrong secret.
+fn gone() -> No {
+    no("used", "it was used or revoked already, or was never issued by this federation; ask for a new one")
+}
+
+fn failed(error: &MembershipError) -> No {
+    let code = match error {
+        MembershipError::NoSigner(_) => "no-signer",
+        MembershipError::NotJoined | MembershipError::ByFile => "not-joined",
+        MembershipError::Trust(_) => "request",
+        _ => "unavailable",
+    };
+    No { status: StatusCode::SERVICE_UNAVAILABLE, code, detail: error.to_string() }
+}
+
+/// Whether it holds, and is for whoever asks.
+fn fits(token: &TokenRecord, question: &Question) -> Result<(), No> {
+    if token.expires <= now() {
+        return Err(no("expired", "it has expired; ask for a new one"));
+    }
+    if token.site != question.site {
+        return Err(no("site", format!("it is for the site {}, and {} asks", token.site, question.site)));
+    }
+    match token.host.as_ref().filter(|host| **host != question.host) {
+        Some(host) => Err(no("host", format!("it is for the host {host}, and {} asks", question.host))),
+        None => Ok(()),
+    }
+}
+
+/// A site's name is taken as long as one of its hosts lives; a further host needs a token that names it.
+fn free(view: &View, token: &TokenRecord, question: &Question) -> Result<(), No> {
+    let site = &question.site;
+    if lives(view, site, &question.host) {
+        let detail = format!("{} of {site} lives already; give this host another name (\"host\" in its file)", question.host);
+        return Err(no("host-taken", detail));
+    }
+    match hosts(view, site).find(|host| token.host.is_none() && lives(view, site, host)) {
+        Some(other) => {
+            let detail = format!("{site} has a host that lives ({other}): the token of a further host must name it (--host)");
+            Err(no("site-taken", detail))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The public key of a request (RFC 2986).
+fn key_of(request: &str) -> Result<Vec<u8>, No> {
+    use x509_parser::prelude::FromDer;
+    let unreadable = || no("request", "the request for a certificate isn't readable");
+    let (_, pem) = x509_parser::pem::parse_x509_pem(request.as_bytes()).map_err(|_| unreadable())?;
+    let parsed = x509_parser::certification_request::X509CertificationRequest::from_der(&pem.contents);
+    let (_, parsed) = parsed.map_err(|_| unreadable())?;
+    Ok(parsed.certification_request_info.subject_pki.raw.to_vec())
+}
