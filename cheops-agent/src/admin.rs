@@ -14,6 +14,7 @@ mod files;
 mod hosts;
 pub mod life;
 mod listen;
+mod membership;
 mod metadata;
 mod openapi;
 mod outlook;
@@ -83,6 +84,13 @@ fn all() -> Router<Arc<Agent>> {
         .route("/v1/sessions/{session}", get(sessions::get).delete(sessions::end))
         .route("/v1/membership/revoke", post(revoke::post))
         .route("/v1/sites/{name}/standing", post(standing::post))
+        .route("/v1/membership", get(membership::get))
+        .route("/v1/membership/init", post(membership::init))
+        .route("/v1/membership/join", post(membership::join))
+        .route("/v1/membership/leave", post(membership::leave))
+        .route("/v1/membership/sites/{name}/remove", post(membership::remove))
+        .route("/v1/tokens", get(membership::tokens).post(membership::issue))
+        .route("/v1/tokens/{id}/revoke", post(membership::revoke))
         .route("/v1/config", get(files::get))
         .route("/v1/upgrade", post(upgrade::post))
 }

@@ -15,6 +15,7 @@ mod instead;
 mod knowledge;
 mod latencies;
 mod logging;
+mod membership;
 mod metadata;
 mod metrics;
 mod notify;

@@ -21,6 +21,7 @@ mod site;
 mod sites;
 mod status;
 mod tap;
+mod token;
 mod upgrade;
 mod version;
 
@@ -67,6 +68,8 @@ pub enum Verb {
     Sites,
     /// How this site, or another, takes part
     Site(site::Arguments),
+    /// What lets a host into the federation, once
+    Token(token::Arguments),
     /// How far the sites are from one another
     Map,
     /// The services that are known, and where they are
@@ -119,6 +122,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Exit> {
         Verb::Check(arguments) => check::run(&arguments, context),
         Verb::Sites => sites::run(context),
         Verb::Site(arguments) => site::run(&arguments, context),
+        Verb::Token(arguments) => token::run(&arguments, context),
         Verb::Map => map::run(context),
         Verb::Services => services::run(context),
         Verb::Explain(arguments) => explain::run(&arguments, context),

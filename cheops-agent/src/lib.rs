@@ -30,7 +30,7 @@ pub mod scope;
 pub mod workflow;
 
 // around it
-pub mod membership;
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod membership;

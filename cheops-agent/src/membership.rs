@@ -136,8 +136,10 @@ fn lives(view: &View, site: &crate::names::SiteName, host: &crate::names::HostNa
     view.get(&Key::Liveness(site.clone(), host.clone())).is_some()
 }
 
-/// From now on, for a host. Never longer than its authority.
+/// Of a host's certificate, from now on.
 fn validity() -> Validity {
     Validity::days(HOST_DAYS)
 }
 
+#[cfg(test)]
+mod tests;

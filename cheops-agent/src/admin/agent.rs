@@ -12,6 +12,7 @@ use super::upgrade::Asked;
 use crate::act::Shared;
 use crate::config::Config;
 use crate::kernel::session::Sessions;
+use crate::membership::Membership;
 use crate::metadata::{Aliases, Guard, Names, RefusedEndpoint, Snapshot, Store};
 use crate::observe::{Check, Observer};
 use crate::peer;
@@ -31,6 +32,8 @@ pub struct Agent {
     pub metadata: Arc<Store>,
     /// Absent without `[peer]`.
     pub peers: Option<Peers>,
+    /// This host's part in a federation. Absent without `[peer]`.
+    pub membership: Option<Arc<Membership>>,
     /// Of `cheops exec`; absent when nothing is taken.
     pub sessions: Option<Arc<Sessions>>,
     /// What is loaded into the kernel, and where it is attached.

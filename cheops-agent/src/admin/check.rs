@@ -36,6 +36,7 @@ fn checks(agent: &Agent) -> Vec<Check> {
     checks.extend(names(agent));
     checks.extend(aliases(agent));
     checks.extend(certificate::check(agent));
+    checks.extend(membership(agent));
     checks.extend(peers(agent));
     checks.extend(certificates(agent));
     checks.extend(cluster::checks(agent));
@@ -93,6 +94,23 @@ fn aliases(agent: &Agent) -> Vec<Check> {
         Check::not("aliases", Grade::Warn, found, remedy)
     };
     known.aliases.pending(&snapshot).into_iter().map(check).collect()
+}
+
+/// Whether this host belongs to a federation, where it joins by command.
+fn membership(agent: &Agent) -> Option<Check> {
+    let standing = agent.membership.as_ref()?.standing();
+    match standing.state {
+        "joined" => {
+            Some(Check::ok("membership", format!("this host has joined the federation {}", standing.federation)))
+        }
+        "not-joined" => Some(Check::not(
+            "membership",
+            Grade::Warn,
+            "not joined: this host serves its own site alone".to_owned(),
+            "cheops site join TOKEN, with a token that was issued at a host of the federation; cheops site init for the first",
+        )),
+        _ => None,
+    }
 }
 
 fn peers(agent: &Agent) -> Vec<Check> {

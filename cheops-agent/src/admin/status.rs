@@ -37,6 +37,8 @@ struct Status {
     /// Absent where agents talk without.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<Certificate>,
+    /// Absent without `[peer]`.
+    membership: Option<crate::membership::Standing>,
     connections: Connections,
     workflows: Workflows,
     /// Agents that have handed on to this one and finish what they had.
@@ -99,6 +101,7 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
         waiting,
         drain_seconds,
         capture: capture(&agent, config.intercept.mode),
+        membership: agent.membership.as_ref().map(|membership| membership.standing()),
         metadata: metadata::section(&agent, &snapshot),
         certificate: certificate::of(&agent),
         connections: Connections {

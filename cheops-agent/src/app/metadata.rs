@@ -122,7 +122,7 @@ impl Publisher {
 }
 
 /// Where others reach an agent that listens at `listen`.
-fn reached(listen: SocketAddr) -> Vec<String> {
+pub fn reached(listen: SocketAddr) -> Vec<String> {
     if !listen.ip().is_unspecified() {
         return vec![listen.to_string()];
     }

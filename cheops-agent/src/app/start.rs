@@ -17,6 +17,7 @@ use super::doors::{Came, Doors};
 use super::handover::{self, Talk};
 use super::knowledge::{self, Knowledge};
 use super::latencies;
+use super::membership;
 use super::metadata::{self, Publisher};
 use super::peers::{self, Ends};
 use super::renew::{Renewal, Signer};
@@ -180,6 +181,10 @@ fn agent(
         files: Mutex::new(loaded.files),
         started: Instant::now(),
         known: Mutex::new(known),
+        membership: match (&config.peer, ends) {
+            (Some(peer), Some(ends)) => Some(membership::open(&config, peer, ends, &metadata)),
+            _ => None,
+        },
         metadata,
         peers: ends.map(|ends| ends.shown.clone()),
         kernel_facts: {

@@ -1,5 +1,7 @@
 //! `cheops site …`: how this site, or another, takes part.
 
+mod membership;
+
 use clap::{Args, Subcommand};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
@@ -15,6 +17,14 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Make a federation, with this host as its first, which signs for it
+    Init(membership::Init),
+    /// Join a federation with a token that was issued there
+    Join(membership::Join),
+    /// Leave the federation; this host goes on serving its own site
+    Leave(membership::Leave),
+    /// Take a site away that is gone for good
+    Remove(membership::Remove),
     /// Choose the site for nothing new: `*` and `around` leave it out, what names it is still served
     Cordon(Name),
     /// The site may be chosen again
@@ -41,6 +51,10 @@ struct Name {
 
 pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
     match &arguments.what {
+        What::Init(arguments) => membership::init(arguments, context),
+        What::Join(arguments) => membership::join(arguments, context),
+        What::Leave(arguments) => membership::leave(arguments, context),
+        What::Remove(arguments) => membership::remove(arguments, context),
         What::Cordon(name) => stands(name, "cordoned", context),
         What::Drain(name) => stands(name, "drained", context),
         What::Revoke(whose) => revoke(&whose.name, context),

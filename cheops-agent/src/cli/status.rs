@@ -91,6 +91,15 @@ fn text(status: &Value, output: Output) -> String {
     );
     let metadata = part("metadata");
     super::metadata::lines(&metadata).into_iter().for_each(|what| line("metadata", what));
+    let membership = part("membership");
+    match field(&membership, "state").as_str() {
+        "not-joined" => line("federation", "not joined; see cheops site join".to_owned()),
+        "joined" => {
+            let signs = if field(&membership, "signs") == "yes" { ", signs" } else { "" };
+            line("federation", format!("{}{signs}", field(&membership, "federation")));
+        }
+        _ => {}
+    }
     let connections = part("connections");
     line(
         "connections",

@@ -103,7 +103,8 @@ impl Admission {
         }
         let key = key_of(&question.request)?;
         let token = self.redeem(&question, &key).await?;
-        let identity = PeerIdentity { federation: own.clone(), site: question.site.clone(), host: question.host.clone() };
+        let identity =
+            PeerIdentity { federation: own.clone(), site: question.site.clone(), host: question.host.clone() };
         tracing::info!(site = %identity.site, host = %identity.host, token = question.id, "a host is let in");
         self.give(joined, &pen, &identity, &question.request, &token).map_err(|error| failed(&error))
     }
@@ -213,12 +214,14 @@ fn fits(token: &TokenRecord, question: &Question) -> Result<(), No> {
 fn free(view: &View, token: &TokenRecord, question: &Question) -> Result<(), No> {
     let site = &question.site;
     if lives(view, site, &question.host) {
-        let detail = format!("{} of {site} lives already; give this host another name (\"host\" in its file)", question.host);
+        let detail =
+            format!("{} of {site} lives already; give this host another name (\"host\" in its file)", question.host);
         return Err(no("host-taken", detail));
     }
     match hosts(view, site).find(|host| token.host.is_none() && lives(view, site, host)) {
         Some(other) => {
-            let detail = format!("{site} has a host that lives ({other}): the token of a further host must name it (--host)");
+            let detail =
+                format!("{site} has a host that lives ({other}): the token of a further host must name it (--host)");
             Err(no("site-taken", detail))
         }
         None => Ok(()),

@@ -61,7 +61,9 @@ pub enum MembershipError {
     NoToken(String),
     #[error("the token can't be read: {0}")]
     Token(#[from] TokenError),
-    #[error("the token is for {wanted}, and this host is {own}: ask for one for it, or correct \"site\" and \"host\" in its file")]
+    #[error(
+        "the token is for {wanted}, and this host is {own}: ask for one for it, or correct \"site\" and \"host\" in its file"
+    )]
     NotOurs { wanted: String, own: String },
     #[error("the token is of no use: {0}")]
     Refused(String),
@@ -69,7 +71,9 @@ pub enum MembershipError {
     Unreachable(String),
     #[error("what was answered can't be used: {0}")]
     Answer(String),
-    #[error("this host is the only one that signs: no host could join any more, and no certificate be renewed; let another join with a token issued with --signs, or leave with --force")]
+    #[error(
+        "this host is the only one that signs: no host could join any more, and no certificate be renewed; let another join with a token issued with --signs, or leave with --force"
+    )]
     OnlySigner,
     #[error("there is no site {0}")]
     NoSite(SiteName),
@@ -77,7 +81,9 @@ pub enum MembershipError {
     OwnSite(SiteName),
     #[error("{site} lives ({hosts}): run cheops site leave there; a site that lives can't be removed")]
     Lives { site: SiteName, hosts: String },
-    #[error("this removes {0} and revokes its certificates, and it has to join again with a new token; if that is meant, say --force")]
+    #[error(
+        "this removes {0} and revokes its certificates, and it has to join again with a new token; if that is meant, say --force"
+    )]
     Force(SiteName),
     #[error("others changed it meanwhile; nothing was done; do it again")]
     Meanwhile,

@@ -40,7 +40,9 @@ impl Membership {
             return Err(MembershipError::NotOurs { wanted, own });
         }
         match token.host.as_ref().filter(|host| **host != own.host) {
-            Some(host) => Err(MembershipError::NotOurs { wanted: format!("the host {host}"), own: own.host.to_string() }),
+            Some(host) => {
+                Err(MembershipError::NotOurs { wanted: format!("the host {host}"), own: own.host.to_string() })
+            }
             None => Ok(()),
         }
     }

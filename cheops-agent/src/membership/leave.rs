@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::tokens::hosts;
 use super::{Membership, MembershipError, Standing, lives, signers};
-use crate::metadata::record::{Record, now};
+use crate::metadata::record::now;
 use crate::metadata::truth::{Outcome, Transaction, Write};
 use crate::metadata::{Key, View, revoke};
 use crate::names::{HostName, SiteName};
@@ -52,8 +52,7 @@ impl Membership {
         if keys.is_empty() {
             return Err(MembershipError::NoSite(site.clone()));
         }
-        let living: Vec<&str> =
-            gone.iter().filter(|host| lives(&view, site, host)).map(HostName::as_str).collect();
+        let living: Vec<&str> = gone.iter().filter(|host| lives(&view, site, host)).map(HostName::as_str).collect();
         if !living.is_empty() {
             return Err(MembershipError::Lives { site: site.clone(), hosts: living.join(", ") });
         }

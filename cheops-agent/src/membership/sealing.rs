@@ -40,5 +40,5 @@ impl Membership {
 
 /// The authority as it signs.
 pub(super) fn authority((certificate, key): &Pen) -> Result<Authority, MembershipError> {
-    Ok(Authority::from_der(certificate, key)?)
+    Ok(Authority::of(certificate, key)?)
 }

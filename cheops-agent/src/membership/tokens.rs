@@ -158,7 +158,10 @@ pub(super) fn hosts<'a>(view: &'a View, site: &'a SiteName) -> impl Iterator<Ite
 fn expired(view: &View, now: Millis) -> impl Iterator<Item = Key> {
     // Some at a time: etcd limits what a transaction may do.
     const SOME: usize = 32;
-    view.iter().filter(move |(_, record)| matches!(record, Record::Token(token) if token.expires <= now)).map(|(key, _)| key.clone()).take(SOME)
+    view.iter()
+        .filter(move |(_, record)| matches!(record, Record::Token(token) if token.expires <= now))
+        .map(|(key, _)| key.clone())
+        .take(SOME)
 }
 
 /// Says who signs.
@@ -173,7 +176,11 @@ pub(super) fn no_signer(view: &View) -> MembershipError {
 
 /// A name that a scope can say.
 fn name(what: &'static str, name: &str) -> Result<(), MembershipError> {
-    crate::names::check(name).map_err(|fault| MembershipError::Name { what, name: name.to_owned(), why: fault.to_string() })
+    crate::names::check(name).map_err(|fault| MembershipError::Name {
+        what,
+        name: name.to_owned(),
+        why: fault.to_string(),
+    })
 }
 
 /// A name that a certificate can have.

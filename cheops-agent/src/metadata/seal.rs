@@ -17,8 +17,6 @@ pub enum SealError {
     Authority(String),
     #[error("its signer's certificate was revoked")]
     Revoked,
-    #[error("this host has not joined the federation: see cheops site join")]
-    NotJoined,
     #[error("it was written before one that was already seen here")]
     Older,
     #[error("only a host that signs certificates for the federation can write it, and this one doesn't")]
@@ -42,20 +40,6 @@ pub trait Seal: Send + Sync {
     /// # Errors
     /// Why it isn't believed.
     fn open(&self, key: &Key, full: &str, kept: &str) -> Result<String, SealError>;
-}
-
-/// Of a host that has not joined: it writes nothing, and knows nobody to believe.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stranger;
-
-impl Seal for Stranger {
-    fn seal(&self, _full: &str, _record: &str) -> Result<String, SealError> {
-        Err(SealError::NotJoined)
-    }
-
-    fn open(&self, _key: &Key, _full: &str, _kept: &str) -> Result<String, SealError> {
-        Err(SealError::NotJoined)
-    }
 }
 
 /// No signatures: for a store that only this site writes, and for agents that talk without certificates.

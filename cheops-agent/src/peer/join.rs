@@ -50,7 +50,9 @@ pub enum WicketError {
     Silent(Duration),
     #[error("TLS: {0}")]
     Tls(String),
-    #[error("its authority has the fingerprint {found}, and {wanted} is expected: it is another federation's, or somebody in between")]
+    #[error(
+        "its authority has the fingerprint {found}, and {wanted} is expected: it is another federation's, or somebody in between"
+    )]
     Stranger { found: String, wanted: String },
     #[error("HTTP/2: {0}")]
     Http2(#[from] h2::Error),

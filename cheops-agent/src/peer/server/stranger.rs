@@ -33,11 +33,7 @@ pub(super) async fn serve(
     timeout(PATIENCE, hear(host, io, from)).await.map_err(|_| ConnectionError::Slow)?
 }
 
-async fn hear(
-    host: &Host,
-    io: impl AsyncRead + AsyncWrite + Unpin,
-    from: SocketAddr,
-) -> Result<(), ConnectionError> {
+async fn hear(host: &Host, io: impl AsyncRead + AsyncWrite + Unpin, from: SocketAddr) -> Result<(), ConnectionError> {
     let mut builder = h2::server::Builder::new();
     builder.max_concurrent_streams(1).max_header_list_size(HEADER_LIST);
     let mut connection = builder.handshake::<_, Bytes>(io).await?;

@@ -8,6 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 

@@ -142,7 +142,7 @@ impl ServerCertVerifier for Pinned {
         let authority = join::find(intermediates.iter(), &self.fingerprint).map_err(refused)?;
         let chain = [end_entity.clone().into_owned()];
         signed_by_at(&chain, &roots(&[authority])?, now)?;
-        let found = PeerIdentity::of_certificate(end_entity).map_err(refused)?;
+        let found = crate::peer::PeerIdentity::of_certificate(end_entity).map_err(refused)?;
         match found.federation == self.federation {
             true => Ok(ServerCertVerified::assertion()),
             false => Err(refused(AnotherFederation(found.federation, self.federation.clone()))),
