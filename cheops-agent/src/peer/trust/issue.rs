@@ -10,8 +10,6 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-
 use super::{PeerIdentity, TrustError};
 use crate::metadata::record;
 use crate::metadata::revoke;
