@@ -72,8 +72,8 @@ fn services(config: &Config, view: &View) -> Vec<(Key, Option<ServiceRecord>)> {
 
 /// The site's other hosts; `None` while they may just not be known.
 fn other_hosts(config: &Config, view: &View) -> Option<BTreeSet<HostName>> {
-    let host = |(key, _)| match key {
-        &Key::Host(ref site, ref host) if *site == config.site && *host != config.host => Some(host.clone()),
+    let host = |(key, _): (&Key, &Record)| match key {
+        Key::Host(site, host) if *site == config.site && *host != config.host => Some(host.clone()),
         _ => None,
     };
     view.complete.then(|| view.iter().filter_map(host).collect())
