@@ -98,3 +98,21 @@ fn the_part_of_a_host_that_was_removed_goes() {
     assert_eq!(publish(&config(FILE), &store), 1);
     assert_eq!(service(&store, "S").map(|record| record.endpoints), Some(vec!["http://10.0.0.1:80/s".into()]));
 }
+
+#[test]
+fn what_a_wiped_cluster_lost_is_told_again() {
+    let (config, store) = (config(FILE), Store::new("f", Box::new(Unsealed), None));
+    let full = |write: Write| match write {
+        Write::Put(key, record) => (key.full("f"), record.encode(), 5),
+        Write::Remove(key) => panic!("{key} is to be removed"),
+    };
+    let empty = Listed { seen: Some(Seen { cluster: 1, revision: 9 }), values: Vec::new() };
+    store.listed(empty);
+    let all = due(&config, &facts(), &store.view());
+    let (count, values) = (all.len(), all.into_iter().map(full).collect());
+    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 9 }), values });
+    assert_eq!(due(&config, &facts(), &store.view()), []);
+    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values: Vec::new() });
+    assert_eq!(publish(&config, &store), count, "as it was, also how the site stands");
+    assert_eq!(publish(&config, &store), 0);
+}
