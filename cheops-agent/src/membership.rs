@@ -124,10 +124,12 @@ impl Membership {
 
 /// The agents of hosts that sign: site, host, addresses.
 fn signers(view: &View) -> Vec<(&Key, Vec<String>)> {
-    let signer = |(key, record)| match record {
-        &Record::Host(ref host) if host.signs => Some((key, host.peers.clone())),
-        _ => None,
-    };
+    fn signer<'a>((key, record): (&'a Key, &'a Record)) -> Option<(&'a Key, Vec<String>)> {
+        match record {
+            Record::Host(host) if host.signs => Some((key, host.peers.clone())),
+            _ => None,
+        }
+    }
     view.iter().filter_map(signer).collect()
 }
 

@@ -91,8 +91,8 @@ impl Membership {
     /// The tokens that may still be used, and those that have expired and were not cleaned away yet.
     pub fn tokens(&self) -> Vec<Listed> {
         let now = now();
-        let listed = |(key, record)| match (key, record) {
-            (&Key::Token(ref id), &Record::Token(ref token)) => Some(Listed {
+        let listed = |(key, record): (&Key, &Record)| match (key, record) {
+            (Key::Token(id), Record::Token(token)) => Some(Listed {
                 id: id.clone(),
                 site: token.site.clone(),
                 host: token.host.clone(),

@@ -1,0 +1,87 @@
+//! Hosts that join by command. Who has not joined serves its own site; joining itself is tested in the agent's room
+//! `membership`.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
+
+use cheops_tests::lab::{Federation, Offered, eventually};
+use toml::Value;
+
+/// Berlin and Paris, whose hosts have no certificates yet.
+fn unjoined() -> anyhow::Result<Federation> {
+    let bare = |_: &str, table: &mut toml::Table| {
+        if let Some(Value::Table(peer)) = table.get_mut("peer") {
+            peer.retain(|key, _| key == "listen");
+        }
+    };
+    Federation::builder().sites(&["Berlin", "Paris"]).service(Offered::new("app", 8080)).configure(bare).start()
+}
+
+#[track_caller]
+fn cheops(federation: &Federation, line: &[&str], code: i32) -> String {
+    let output = federation.agent("Berlin").cheops(line).expect("cheops runs");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{line:?}: {said}");
+    said
+}
+
+#[test]
+fn a_host_that_has_not_joined_serves_its_own_site_and_says_so() -> anyhow::Result<()> {
+    let mut federation = unjoined()?;
+    assert_eq!(federation.get("Berlin", "app", "/echo", None)?.site().as_deref(), Some("Berlin"));
+    assert_eq!(federation.get("Berlin", "app", "/echo", Some("{app: Berlin}"))?.site().as_deref(), Some("Berlin"));
+    assert_eq!(federation.get("Berlin", "app", "/echo", Some("{app: Paris}"))?.status, 503);
+    assert!(federation.agent("Berlin").admin("/readyz")?.status == 200);
+    assert!(cheops(&federation, &["status"], 0).contains("not joined"));
+    assert!(cheops(&federation, &["check"], 0).contains("not joined"));
+    let told = || cheops(&federation, &["sites", "-o", "wide"], 0).contains("not-joined");
+    assert!(eventually(Duration::from_secs(20), told), "{}", cheops(&federation, &["sites", "-o", "wide"], 0));
+    // Also after a restart, and after a successor has taken over.
+    federation.agent_mut("Berlin").restart()?;
+    assert!(cheops(&federation, &["upgrade"], 0).len() < 10_000);
+    assert!(cheops(&federation, &["status"], 0).contains("not joined"));
+    Ok(())
+}
+
+#[test]
+fn without_a_cluster_no_federation_is_made_and_the_reason_is_said() -> anyhow::Result<()> {
+    let federation = unjoined()?;
+    for line in [&["site", "init"][..], &["site", "join", "cheops-1-x"]] {
+        let said = cheops(&federation, line, if line[1] == "init" { 1 } else { 2 });
+        assert!(said.contains("backend = \"etcd\"") || said.contains("not whole"), "{said}");
+    }
+    assert!(cheops(&federation, &["site", "init", "--federation", "other"], 1).contains("federation = \"other\""));
+    for line in [&["token", "issue", "Paris"][..], &["site", "leave"], &["site", "remove", "Paris"]] {
+        assert!(cheops(&federation, line, 1).contains("has joined no federation"), "{line:?}");
+    }
+    assert!(cheops(&federation, &["token", "list"], 0).contains("ID"));
+    cheops(&federation, &["token", "issue", "Paris", "--expires", "soon"], 2);
+    cheops(&federation, &["site", "join"], 2);
+    assert!(!federation.agent("Berlin").files().directory().join("state/tls/host.pem").exists());
+    Ok(())
+}
+
+/// A token that comes by standard input is in no list of processes, and in no log.
+#[test]
+fn a_token_is_read_from_standard_input_and_never_logged() -> anyhow::Result<()> {
+    let federation = unjoined()?;
+    let agent = federation.agent("Berlin");
+    let word = "cheops-1-c2VjcmV0LXdvcmQtb2YtYS10b2tlbg";
+    let mut command = agent.cheops_command()?;
+    command.args(["site", "join", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    child.stdin.take().expect("a pipe").write_all(word.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("not whole"), "{said}");
+    assert!(!said.contains(word) && !agent.log().contains(word));
+    Ok(())
+}
+
+#[test]
+fn hosts_whose_certificates_are_in_files_do_not_join() -> anyhow::Result<()> {
+    let federation = Federation::builder().sites(&["Berlin", "Paris"]).start()?;
+    assert!(cheops(&federation, &["site", "init"], 1).contains("named in its configuration file"));
+    Ok(())
+}
