@@ -24,6 +24,8 @@ struct Kept {
     values: BTreeMap<String, (String, i64)>,
     revision: i64,
     stores: Vec<Arc<Store>>,
+    /// Where transactions wait for each other before they are decided.
+    meet: Option<Arc<tokio::sync::Barrier>>,
 }
 
 /// A metadata cluster, which tells all copies at once.
@@ -58,6 +60,10 @@ impl Cluster {
 impl Truth for Cluster {
     fn transact<'a>(&'a self, store: &'a Store, asked: Transaction) -> BoxFuture<'a, Result<Outcome, TruthError>> {
         Box::pin(async move {
+            let meet = self.lock().meet.clone();
+            if let Some(meet) = meet {
+                meet.wait().await;
+            }
             let full = |key: &Key| key.full("edge");
             let outcome = {
                 let mut kept = self.lock();
@@ -275,6 +281,19 @@ async fn what_is_wrong_with_a_token_is_told() {
     berlin.store.write(Write::Put(key, Record::Token(record))).expect("taken");
     cluster.flush(&berlin.store).await;
     paris.refused(&token, "expired").await;
+}
+
+#[tokio::test]
+async fn of_two_that_use_a_token_at_the_same_time_one_comes_in() {
+    let cluster = Cluster::default();
+    let berlin = first(&cluster).await;
+    let (p1, p2) = (host(&cluster, "Paris", "p1").await, host(&cluster, "Paris", "p2").await);
+    let token = berlin.token("Paris", None, false).await.expect("a token");
+    cluster.lock().meet = Some(Arc::new(tokio::sync::Barrier::new(2)));
+    let (one, other) = tokio::join!(p1.joins(&token), p2.joins(&token));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    let error = one.and(other).expect_err("the later one").to_string();
+    assert!(error.contains("used or revoked already"), "{error}");
 }
 
 #[tokio::test]
