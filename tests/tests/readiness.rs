@@ -32,8 +32,8 @@ fn status(federation: &Federation, at: &str) -> anyhow::Result<Value> {
 }
 
 fn seen(status: &Value, site: &str) -> Value {
-    let all = status["sites"].as_array().into_iter().flatten();
-    all.filter(|known| known["name"] == site).next().cloned().unwrap_or_default()
+    let mut all = status["sites"].as_array().into_iter().flatten();
+    all.find(|known| known["name"] == site).cloned().unwrap_or_default()
 }
 
 fn said(federation: &Federation, at: &str, line: &[&str]) -> anyhow::Result<String> {

@@ -219,7 +219,7 @@ impl Board {
         let everything = few || (some && self.random.random_ratio(1, 16));
         let Some(agent) = self.agents.get_mut(key) else { return Asks::default() };
         let wants = agent.ask(now);
-        let news = self.choice.is_source(&key.0).then(|| match agent.news {
+        let news = self.choice.is_source(&key.0).then_some(match agent.news {
             Some(after) if !some || few => after,
             _ if everything => ALL,
             Some(after) => after,

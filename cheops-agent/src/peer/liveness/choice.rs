@@ -217,8 +217,8 @@ mod tests {
         choice.requested(&sites[90], Duration::from_secs(5));
         assert_eq!(chosen(&mut choice, &sites, 0, &[], 60, 1), [1, 90]);
         assert_eq!(chosen(&mut choice, &sites, 0, &[], 66, 1), [1]);
-        for number in 10..100 {
-            choice.requested(&sites[number], Duration::from_secs(70));
+        for site in sites.iter().skip(10) {
+            choice.requested(site, Duration::from_secs(70));
         }
         assert_eq!(chosen(&mut choice, &sites, 0, &[], 71, 1).len(), 1 + MOST_REQUESTED);
     }
