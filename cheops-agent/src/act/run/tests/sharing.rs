@@ -1,3 +1,5 @@
+use tokio::sync::Notify;
+
 use super::*;
 use crate::act::exchange::{Cause, Reached};
 use crate::peer::{Count, Envelope, Hop};
@@ -122,15 +124,31 @@ async fn an_answer_that_is_no_http_is_kept_from_the_client() {
 /// Never a short body that looks whole: the exchange fails after the answer has begun, and the connection is cut.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_breaks_off_is_seen_to() {
-    let sites = sites([OK, Does::DiesHalfway, OK]).await;
-    let outcome = ask(&sites.berlin, &sites.berlin, GET).await;
-    match outcome.ended {
+    let arrived = Arc::new(Notify::new());
+    let sites = sites([OK, Does::DiesHalfway(arrived.clone()), OK]).await;
+    let (near, mut client) = duplex(64 * 1024);
+    client.write_all(GET.as_bytes()).await.expect("written");
+    let talking = async {
+        let answer = read_until(&mut client, b"half").await;
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+        arrived.notify_one();
+    };
+    let (ran, ()) = in_time(async { tokio::join!(take(&sites.berlin, &sites.berlin, near), talking) }).await;
+    match ran.ended {
         Err(RunError::Exchange(error)) => {
             assert!(error.reached == Reached::AnswerBegun && !matches!(error.cause, Cause::Framing(_)))
         }
         other => panic!("{other:?}"),
     }
-    assert!(outcome.answer.starts_with("HTTP/1.1 200 OK\r\n"), "{}", outcome.answer);
+}
+
+/// What came until `end`.
+async fn read_until(client: &mut DuplexStream, end: &[u8]) -> Vec<u8> {
+    let mut read = Vec::new();
+    while !read.ends_with(end) {
+        assert!(client.read_buf(&mut read).await.expect("read") > 0, "{}", String::from_utf8_lossy(&read));
+    }
+    read
 }
 
 /// Also when its length is known only by the connection's end, which an agent's death must not look like.
@@ -142,10 +160,7 @@ async fn an_answer_until_close_ends_only_when_the_service_ended_it() {
     let (near, mut client) = duplex(64 * 1024);
     client.write_all(GET.as_bytes()).await.expect("written");
     let talking = async {
-        let mut read = Vec::new();
-        while !read.ends_with(b"begun") {
-            client.read_buf(&mut read).await.expect("read");
-        }
+        read_until(&mut client, b"begun").await;
         sites.paris.task.abort();
     };
     let addressed = &sites.berlin;
@@ -163,10 +178,7 @@ async fn an_upgrade_becomes_a_tunnel_through_the_peer() {
         "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: Upgrade\r\nX-Scope: {Glance: Paris}\r\n\r\n";
     let talking = async {
         client.write_all(request.as_bytes()).await.expect("written");
-        let mut read = Vec::new();
-        while !read.ends_with(b"\r\n\r\n") {
-            client.read_buf(&mut read).await.expect("read");
-        }
+        let read = read_until(&mut client, b"\r\n\r\n").await;
         assert!(read.starts_with(b"HTTP/1.1 101 "));
         client.write_all(b"any \0 bytes").await.expect("written");
         client.shutdown().await.expect("half-closed");

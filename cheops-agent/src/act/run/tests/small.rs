@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// What a service does with each request.
 #[derive(Clone)]
@@ -19,8 +20,8 @@ pub(super) enum Does {
     Hangs,
     /// Reads the request's head, and resets the connection.
     Dies,
-    /// Answers the first half, then resets the connection.
-    DiesHalfway,
+    /// Answers the first half, and resets the connection once it is told that the client has it.
+    DiesHalfway(Arc<Notify>),
     /// 101, then sends back what comes.
     Upgrades,
 }
@@ -96,7 +97,7 @@ async fn serve(mut stream: TcpStream, does: Does, kept: Arc<Mutex<Vec<Vec<u8>>>>
             let body = &read[head..];
             [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
         }
-        Does::DiesHalfway => b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec(),
+        Does::DiesHalfway(_) => b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec(),
         Does::Upgrades => {
             let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n";
             stream.write_all(answer).await.expect("written");
@@ -106,9 +107,12 @@ async fn serve(mut stream: TcpStream, does: Does, kept: Arc<Mutex<Vec<Vec<u8>>>>
         }
         Does::Hangs | Does::Dies => std::future::pending().await,
     };
-    if stream.write_all(&answer).await.is_ok() && matches!(does, Does::DiesHalfway) {
-        // The other end has read the half before the reset takes it away. Nothing here shows that it has.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    if stream.write_all(&answer).await.is_err() {
+        return;
+    }
+    if let Does::DiesHalfway(arrived) = does {
+        // A reset would take away what wasn't read yet.
+        arrived.notified().await;
         return reset(stream);
     }
     // Kept open, as servers do.
