@@ -51,6 +51,9 @@ const NOTE_PATH: &str = "/cheops/v1/note";
 /// Where peers say who they are.
 const HELLO_PATH: &str = "/cheops/v1/hello";
 
+/// How a link ends whose asking end isn't believed any more (RFC 9113, 7).
+const NOT_BELIEVED: h2::Reason = h2::Reason::INADEQUATE_SECURITY;
+
 /// The window of a whole connection: wide enough that `streams` exchanges whose readers stand still can't stop another.
 fn connection_window(streams: u32) -> u32 {
     STREAM_WINDOW.saturating_mul(streams.max(1)).min(LARGEST_WINDOW)

@@ -1,6 +1,7 @@
 //! The asking end: one HTTP/2 connection to each agent of each other site, kept, and made again when it breaks.
 
 mod dial;
+mod last_word;
 mod link;
 
 use std::collections::HashMap;

@@ -15,10 +15,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::ClientLimits;
+use super::last_word::LastWord;
 use crate::names::SiteName;
 use crate::peer::cork::corked;
 use crate::peer::trust::{Security, Shown, client_config};
-use crate::peer::{HEADER_LIST, READ_BYTES, STREAM_WINDOW, connection_window};
+use crate::peer::{HEADER_LIST, NOT_BELIEVED, READ_BYTES, STREAM_WINDOW, connection_window};
 
 /// A link that was made.
 pub(super) struct Dialled {
@@ -43,6 +44,8 @@ pub(super) enum DialError {
     NotHttp2,
     #[error("HTTP/2: {0}")]
     Http2(h2::Error),
+    #[error("this host is not believed any more: its certificate was revoked, or its authority was replaced")]
+    NotBelieved,
     #[error("TLS: {0}")]
     Config(#[from] rustls::Error),
 }
@@ -77,7 +80,7 @@ pub(super) async fn dial(
             }
             let certificate = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
             shown = certificate.and_then(|certificate| Shown::of(certificate).ok());
-            Box::new(tls)
+            Box::new(LastWord::new(tls))
         }
     };
     Ok(Dialled { shown, ..http2(transport, limits).await? })
@@ -95,14 +98,16 @@ async fn http2(transport: Box<dyn Transport>, limits: &ClientLimits) -> Result<D
         .max_local_error_reset_streams(None)
         .max_concurrent_reset_streams(limits.exchanges as usize)
         .handshake::<_, Bytes>(transport);
-    let (sender, mut connection) = cork.during(handshake).await.map_err(DialError::Http2)?;
+    let (sender, mut connection) = cork.during(handshake).await.map_err(http2_reason)?;
     let mut ping_pong = connection.ping_pong();
     let mut connection: Pin<Box<dyn Future<Output = _> + Send>> =
         Box::pin(async move { cork.during(connection).await });
     if let Some(ping_pong) = &mut ping_pong {
         tokio::select! {
-            pong = ping_pong.ping(Ping::opaque()) => { pong.map_err(DialError::Http2)?; }
+            // Its end says why, and that no PING comes back doesn't.
+            biased;
             ended = &mut connection => return Err(ended.err().map_or(DialError::NotHttp2, http2_reason)),
+            pong = ping_pong.ping(Ping::opaque()) => { pong.map_err(http2_reason)?; }
         }
     }
     Ok(Dialled { sender, connection, ping_pong, shown: None })
@@ -119,7 +124,20 @@ fn set_options(tcp: &TcpStream, limits: &ClientLimits) -> io::Result<()> {
 fn http2_reason(error: h2::Error) -> DialError {
     match error.get_io() {
         Some(inner) => DialError::Tls(tls_reason(inner)),
+        None if error.is_remote() && error.is_go_away() && error.reason() == Some(NOT_BELIEVED) => {
+            DialError::NotBelieved
+        }
         None => DialError::Http2(error),
+    }
+}
+
+/// Why a link that was there ended, for people.
+pub(super) fn end_reason(error: h2::Error) -> String {
+    match error.get_io() {
+        // What isn't an alert is told as it is.
+        Some(inner) if inner.kind() == io::ErrorKind::InvalidData => http2_reason(error).to_string(),
+        Some(_) => error.to_string(),
+        None => http2_reason(error).to_string(),
     }
 }
 

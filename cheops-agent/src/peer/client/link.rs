@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Client;
-use super::dial::{Dialled, dial};
+use super::dial::{Dialled, dial, end_reason};
 use crate::metadata::record;
 use crate::names::SiteName;
 use crate::peer::counters::{Count, Counters};
@@ -295,7 +295,7 @@ async fn drive(dialled: Dialled, stop: &CancellationToken) -> End {
         ended = connection => {
             let timed_out = |error: &h2::Error| error.get_io().is_some_and(|error| error.kind() == ErrorKind::TimedOut);
             let silent = ended.as_ref().is_err_and(timed_out);
-            let reason = ended.err().map_or_else(|| "closed by the peer".to_owned(), |error| error.to_string());
+            let reason = ended.err().map_or_else(|| "closed by the peer".to_owned(), end_reason);
             End { reason, silent }
         }
         reason = pulse::beat(ping_pong) => End { reason, silent: true },

@@ -9,14 +9,16 @@ use futures_util::future::OptionFuture;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{Method, Request, Response, StatusCode};
+use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{Call, Host, Serve, ServerLimits, stranger};
@@ -28,12 +30,16 @@ use crate::peer::envelope::Envelope;
 use crate::peer::renew::{self, RENEW_PATH};
 use crate::peer::trust::{IdentityError, PeerIdentity, Revocations, Security, Shown, Trust};
 use crate::peer::{
-    EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, NOTE_PATH, READ_BYTES, STREAM_WINDOW, connection_window, pulse,
+    EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, NOT_BELIEVED, NOTE_PATH, READ_BYTES, STREAM_WINDOW, connection_window,
+    pulse,
 };
 
 /// Streams of a connection that are no exchanges: a peer that asks whether this agent lives must get its answer also
 /// while as many exchanges are open as may be.
 const PROBES: u32 = 8;
+/// How long a peer that is refused may take to read why, and what is read of it meanwhile.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 * 1024;
 
 /// Why a peer's connection ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +111,16 @@ impl Member {
     }
 }
 
+/// One peer's connection, and what it is served with.
+struct Talk<S> {
+    host: Arc<Host>,
+    caller: Caller,
+    /// `None` without TLS.
+    member: Option<Member>,
+    serve: Arc<S>,
+    stop: CancellationToken,
+}
+
 pub(super) async fn serve<S: Serve>(
     host: &Arc<Host>,
     tcp: TcpStream,
@@ -113,24 +129,45 @@ pub(super) async fn serve<S: Serve>(
     stop: CancellationToken,
 ) -> Result<(), ConnectionError> {
     set_options(&tcp, &host.limits).map_err(ConnectionError::Tls)?;
+    let talk = |member: Option<Member>| {
+        let identity = member.as_ref().map(|member| member.shown.identity.clone());
+        Talk { host: host.clone(), caller: Caller { identity, address }, member, serve, stop }
+    };
     let security = host.security.borrow().clone();
     match &*security {
         Security::Unjoined => Err(ConnectionError::NotJoined),
-        Security::Insecure => http2(host, tcp, (Caller { identity: None, address }, None), serve, stop).await,
+        Security::Insecure => talk(None).http2(tcp).await,
         Security::Tls(trust) => {
             let strangers = host.admits.get().is_some();
-            let acceptor = TlsAcceptor::from(if strangers { trust.open.clone() } else { trust.server.clone() });
-            let handshake =
-                timeout(host.limits.handshake, acceptor.accept(BufReader::with_capacity(READ_BYTES, tcp))).await;
-            let tls = handshake.map_err(|_| ConnectionError::Slow)?.map_err(ConnectionError::Tls)?;
+            let tls = shake(host, tcp, if strangers { &trust.open } else { &trust.server }).await?;
             if strangers && tls.get_ref().1.peer_certificates().is_none() {
                 return Box::pin(stranger::serve(host, tls, address)).await;
             }
             let member = identify(tls.get_ref().1.peer_certificates(), &host.identity.federation, trust)?;
-            let caller = Caller { identity: Some(member.shown.identity.clone()), address };
-            Box::pin(http2(host, tls, (caller, Some(member)), serve, stop)).await
+            Box::pin(talk(Some(member)).http2(tls)).await
         }
     }
+}
+
+type Tls = TlsStream<BufReader<TcpStream>>;
+
+/// The handshake. Whoever is refused is left time to read why: a socket that is closed before everything that came was
+/// read resets the connection, and with it what was just sent.
+async fn shake(host: &Host, tcp: TcpStream, config: &Arc<ServerConfig>) -> Result<Tls, ConnectionError> {
+    let accept = TlsAcceptor::from(config.clone()).accept(BufReader::with_capacity(READ_BYTES, tcp)).into_fallible();
+    let (error, mut io) = match timeout(host.limits.handshake, accept).await.map_err(|_| ConnectionError::Slow)? {
+        Ok(tls) => return Ok(tls),
+        Err(failed) => failed,
+    };
+    // What becomes of it doesn't change why it ended.
+    drop(timeout(LINGER, linger(&mut io)).await);
+    Err(ConnectionError::Tls(error))
+}
+
+/// Says that nothing more comes, and reads until the other end says so, too.
+async fn linger(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
+    io.shutdown().await?;
+    tokio::io::copy(&mut io.take(LINGER_BYTES), &mut tokio::io::sink()).await.map(drop)
 }
 
 fn identify(
@@ -153,17 +190,6 @@ fn set_options(tcp: &TcpStream, limits: &ServerLimits) -> std::io::Result<()> {
     socket.set_tcp_user_timeout(Some(limits.user_timeout))
 }
 
-async fn http2<S: Serve>(
-    host: &Arc<Host>,
-    io: impl AsyncRead + AsyncWrite + Unpin,
-    (caller, member): (Caller, Option<Member>),
-    serve: Arc<S>,
-    stop: CancellationToken,
-) -> Result<(), ConnectionError> {
-    let (io, cork) = corked(io);
-    cork.during(streams(host, io, (caller, member), serve, stop)).await
-}
-
 fn builder(exchanges: u32) -> h2::server::Builder {
     let mut builder = h2::server::Builder::new();
     builder
@@ -179,44 +205,49 @@ fn builder(exchanges: u32) -> h2::server::Builder {
     builder
 }
 
-async fn streams<S: Serve>(
-    host: &Arc<Host>,
-    io: impl AsyncRead + AsyncWrite + Unpin,
-    (caller, member): (Caller, Option<Member>),
-    serve: Arc<S>,
-    stop: CancellationToken,
-) -> Result<(), ConnectionError> {
-    let handshake = builder(host.limits.exchanges).handshake::<_, Bytes>(io);
-    let mut connection = timeout(host.limits.handshake, handshake).await.map_err(|_| ConnectionError::Slow)??;
-    host.counters.add(Count::Connected);
-    let mut pulse = Box::pin(pulse::beat(connection.ping_pong()));
-    let member = member.as_ref();
-    let mut ends = Box::pin(OptionFuture::from(member.map(|member| member.ends(host.security.subscribe()))));
-    let mut expires = Box::pin(OptionFuture::from(member.map(Member::expires)));
-    let mut streams = JoinSet::new();
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                connection.graceful_shutdown();
-            }
-            // What is open may end well; for more, the peer comes again with another certificate.
-            Some(()) = &mut expires, if !stopping => {
-                stopping = true;
-                connection.graceful_shutdown();
-            }
-            Some(()) = &mut ends => {
-                let identity = caller.identity.clone().unwrap_or_else(|| host.identity.clone());
-                return Err(ConnectionError::NoMember(identity));
-            }
-            reason = &mut pulse => return Err(ConnectionError::Silent(reason)),
-            Some(_) = streams.join_next() => {}
-            asked = connection.accept() => match asked {
-                None => return Ok(()),
-                Some(asked) => {
-                    let (request, respond) = asked?;
-                    streams.spawn(stream(host.clone(), caller.clone(), serve.clone(), request, respond));
+impl<S: Serve> Talk<S> {
+    async fn http2(self, io: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), ConnectionError> {
+        let (io, cork) = corked(io);
+        cork.during(self.streams(io)).await
+    }
+
+    async fn streams(&self, io: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), ConnectionError> {
+        let Self { host, caller, member, serve, stop } = self;
+        let handshake = builder(host.limits.exchanges).handshake::<_, Bytes>(io);
+        let mut connection = timeout(host.limits.handshake, handshake).await.map_err(|_| ConnectionError::Slow)??;
+        host.counters.add(Count::Connected);
+        let mut pulse = Box::pin(pulse::beat(connection.ping_pong()));
+        let member = member.as_ref();
+        let mut ends = Box::pin(OptionFuture::from(member.map(|member| member.ends(host.security.subscribe()))));
+        let mut expires = Box::pin(OptionFuture::from(member.map(Member::expires)));
+        let mut streams = JoinSet::new();
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.graceful_shutdown();
+                }
+                // What is open may end well; for more, the peer comes again with another certificate.
+                Some(()) = &mut expires, if !stopping => {
+                    stopping = true;
+                    connection.graceful_shutdown();
+                }
+                Some(()) = &mut ends => {
+                    streams.abort_all();
+                    connection.abrupt_shutdown(NOT_BELIEVED);
+                    // It is told why, if it listens.
+                    drop(timeout(LINGER, std::future::poll_fn(|context| connection.poll_closed(context))).await);
+                    return Err(ConnectionError::NoMember(caller.identity.clone().unwrap_or_else(|| host.identity.clone())));
+                }
+                reason = &mut pulse => return Err(ConnectionError::Silent(reason)),
+                Some(_) = streams.join_next() => {}
+                asked = connection.accept() => match asked {
+                    None => return Ok(()),
+                    Some(asked) => {
+                        let (request, respond) = asked?;
+                        streams.spawn(stream(host.clone(), caller.clone(), serve.clone(), request, respond));
+                    }
                 }
             }
         }

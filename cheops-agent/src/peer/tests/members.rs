@@ -182,3 +182,30 @@ async fn datagrams_of_a_revoked_host_are_not_believed() {
     nodes[0].liveness.forget(&revoked);
     assert_eq!(heard(), None);
 }
+
+/// Whoever is refused is told why, however its writes and the other's alert cross.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_host_is_told_why_at_each_dial() {
+    let (authority, revoked) = (authority(), Arc::<Revocations>::default());
+    let paris = trust_in(&[&authority], &paris(), day(), &revoked);
+    let running = Running::start(Security::Tls(paris), server_limits(), echo).await;
+    let mine = trust(&authority, &berlin());
+    let linked = client(mine.clone());
+    asks(&linked, &running).await.expect("let in");
+    revoke(&revoked, &berlin());
+    let trouble = || linked.links().into_iter().find_map(|(_, _, trouble)| trouble);
+    let told = in_time(async {
+        loop {
+            match trouble() {
+                Some(told) => return told,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    });
+    let told = told.await;
+    assert!(told.contains("not believed") || told.contains("was revoked"), "the open link says: {told}");
+    for dial in 0..300 {
+        let error = asks(&client(mine.clone()), &running).await.expect_err("it is revoked").to_string();
+        assert!(error.contains("this host's certificate was revoked"), "dial {dial}: {error}");
+    }
+}

@@ -1,20 +1,21 @@
 //! rustls configurations: TLS 1.3 only, `h2` only, certificates demanded both ways.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{WantsClientCert, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, InconsistentKeys, OtherError,
-    RootCertStore, ServerConfig, SignatureScheme, version::TLS13,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, Error, InconsistentKeys,
+    OtherError, RootCertStore, ServerConfig, SignatureScheme, version::TLS13,
 };
 
-use super::{Revocations, Shown, Trust};
+use super::{PeerIdentity, Revocations, Shown, Trust};
 use crate::names::SiteName;
 use crate::peer::join;
 
@@ -96,41 +97,46 @@ pub(in crate::peer) fn client_config(trust: &Trust, site: &SiteName) -> Result<A
         federation: trust.identity.federation.clone(),
         site: site.clone(),
         revoked: trust.revoked.clone(),
-        algorithms: algorithms(),
     };
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(demands))
-        .with_client_auth_cert(trust.chain.clone(), trust.key.clone_key())?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.enable_sni = false;
-    config.resumption = rustls::client::Resumption::disabled();
-    Ok(Arc::new(config))
+    let config = dialling(demands)?.with_client_auth_cert(trust.chain.clone(), trust.key.clone_key())?;
+    Ok(each_link_anew(config))
 }
 
 /// How an agent is dialled by a host that has no certificate, and knows the fingerprint of the other's authority.
 pub(in crate::peer) fn pinned_config(federation: &str, fingerprint: &str) -> Result<Arc<ClientConfig>, Error> {
     let pinned = Pinned { federation: federation.to_owned(), fingerprint: fingerprint.to_owned() };
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(pinned))
-        .with_no_client_auth();
+    Ok(each_link_anew(dialling(pinned)?.with_no_client_auth()))
+}
+
+/// Looks at what a dialled agent shows by `judge` alone.
+fn dialling(judge: impl Judge) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(Judged(judge))))
+}
+
+/// No link takes up what an earlier one had found good.
+fn each_link_anew(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.enable_sni = false;
     config.resumption = rustls::client::Resumption::disabled();
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
-/// An agent of any site of one federation, whose authority it shows itself.
+/// Says whether a dialled agent is the one that is meant.
+trait Judge: fmt::Debug + Send + Sync + 'static {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error>;
+}
+
+/// WebPKI's own verifier looks for DNS names and addresses; ours is a URI.
 #[derive(Debug)]
-struct Pinned {
-    federation: String,
-    fingerprint: String,
-}
+struct Judged<J>(J);
 
-impl ServerCertVerifier for Pinned {
+impl<J: Judge> ServerCertVerifier for Judged<J> {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -139,14 +145,7 @@ impl ServerCertVerifier for Pinned {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let authority = join::find(intermediates.iter(), &self.fingerprint).map_err(refused)?;
-        let chain = [end_entity.clone().into_owned()];
-        signed_by_at(&chain, &roots(&[authority])?, now)?;
-        let found = crate::peer::PeerIdentity::of_certificate(end_entity).map_err(refused)?;
-        match found.federation == self.federation {
-            true => Ok(ServerCertVerified::assertion()),
-            false => Err(refused(AnotherFederation(found.federation, self.federation.clone()))),
-        }
+        self.0.judge(end_entity, intermediates, now).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -172,19 +171,63 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
+/// An agent of any site of one federation, whose authority it shows itself.
+#[derive(Debug)]
+struct Pinned {
+    federation: String,
+    fingerprint: String,
+}
+
+impl Judge for Pinned {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let authority = join::find(intermediates.iter(), &self.fingerprint).map_err(refused)?;
+        let chain: Vec<_> = std::iter::once(leaf).chain(intermediates).cloned().collect();
+        signed_by_at(&chain, &roots(&[authority])?, now)?;
+        let found = PeerIdentity::of_certificate(leaf).map_err(refused)?;
+        match found.federation == self.federation {
+            true => Ok(()),
+            false => Err(refused(AnotherFederation(found.federation, self.federation.clone()))),
+        }
+    }
+}
+
 /// The certificate is good, and of another federation.
 #[derive(Debug, thiserror::Error)]
 #[error("it is an agent of the federation {0}, and {1} is expected")]
 struct AnotherFederation(String, String);
 
-/// What a dialled peer must show. WebPKI's own verifier looks for DNS names and addresses; ours is a URI.
+/// What a dialled peer must show.
 #[derive(Debug)]
 struct Demands {
     roots: Arc<RootCertStore>,
     federation: String,
     site: SiteName,
     revoked: Arc<Revocations>,
-    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Judge for Demands {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let parsed = ParsedCertificate::try_from(leaf)?;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms().all)?;
+        let shown = Shown::of(leaf).map_err(refused)?;
+        unrevoked(&self.revoked, &shown)?;
+        let found = shown.identity;
+        if found.federation != self.federation || found.site != self.site {
+            let (federation, site) = (self.federation.clone(), self.site.clone());
+            return Err(refused(AnotherSite { found: found.to_uri(), federation, site }));
+        }
+        Ok(())
+    }
 }
 
 /// The certificate is good, and somebody else's.
@@ -206,50 +249,6 @@ fn unrevoked(revoked: &Revocations, shown: &Shown) -> Result<(), Error> {
 
 fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
-}
-
-impl ServerCertVerifier for Demands {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let parsed = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, self.algorithms.all)?;
-        let shown = Shown::of(end_entity).map_err(refused)?;
-        unrevoked(&self.revoked, &shown)?;
-        let found = shown.identity;
-        if found.federation != self.federation || found.site != self.site {
-            let (federation, site) = (self.federation.clone(), self.site.clone());
-            return Err(refused(AnotherSite { found: found.to_uri(), federation, site }));
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken between agents".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
 }
 
 /// Whom a server lets in: the authority's, but for those that were revoked.
