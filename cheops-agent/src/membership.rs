@@ -22,6 +22,7 @@ use std::time::Duration;
 
 pub use admit::Admission;
 pub use error::{Kind, MembershipError};
+pub use leave::Left;
 pub use sealing::Sealing;
 pub use token::{Secret, Token, TokenError};
 pub use tokens::{Listed, Wanted};
@@ -29,10 +30,8 @@ pub use tokens::{Listed, Wanted};
 use crate::metadata::record::Record;
 use crate::metadata::{Key, Store, View};
 use crate::peer::PeerIdentity;
-use crate::peer::trust::{Joined, Validity};
+use crate::peer::trust::Joined;
 
-/// How long a host's certificate is good, in days.
-const HOST_DAYS: u32 = 90;
 /// How long an authority's certificate is good, in days.
 const AUTHORITY_DAYS: u32 = 3650;
 
@@ -50,6 +49,7 @@ pub struct Membership {
     sealing: Sealing,
     renew: Renew,
     patience: Duration,
+    life: Duration,
     /// One change at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -64,6 +64,8 @@ pub struct Parts {
     pub renew: Renew,
     /// For connecting to another agent, and for its answer.
     pub patience: Duration,
+    /// How long certificates are good that this host signs.
+    pub life: Duration,
 }
 
 /// How this host stands in the federation.
@@ -75,22 +77,40 @@ pub struct Standing {
     pub federation: String,
     /// Whether this host can sign certificates.
     pub signs: bool,
+    /// Why the certificates that are there can't be used: as if there were none, until the host joins again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl Membership {
     pub fn new(parts: Parts) -> Self {
-        let Parts { identity, store, joined, addresses, sealing, renew, patience } = parts;
-        Self { identity, store, joined, addresses, sealing, renew, patience, turn: tokio::sync::Mutex::default() }
+        let Parts { identity, store, joined, addresses, sealing, renew, patience, life } = parts;
+        let turn = tokio::sync::Mutex::default();
+        Self { identity, store, joined, addresses, sealing, renew, patience, life, turn }
     }
 
     /// How this host stands.
     pub fn standing(&self) -> Standing {
-        let (state, signs) = match &self.joined {
-            None => ("by-file", false),
-            Some(joined) if joined.is_whole() => ("joined", joined.authority.exists()),
-            Some(_) => ("not-joined", false),
+        let (state, signs, trouble) = match self.joined.as_ref().map(|joined| (joined, self.usable(joined))) {
+            None => ("by-file", false, None),
+            Some((joined, Ok(true))) => ("joined", joined.authority.exists(), None),
+            Some((_, Ok(false))) => ("not-joined", false, None),
+            Some((_, Err(error))) => ("not-joined", false, Some(error.to_string())),
         };
-        Standing { state, federation: self.identity.federation.clone(), signs }
+        Standing { state, federation: self.identity.federation.clone(), signs, trouble }
+    }
+
+    /// Holds back every other change of this host's certificates.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Whether certificates are there; an error if they can't be used.
+    fn usable(&self, joined: &Joined) -> Result<bool, MembershipError> {
+        match joined.is_whole() {
+            true => self.load(joined, &joined.certificate).map(|_| true),
+            false => Ok(false),
+        }
     }
 
     /// The place of the certificates.
@@ -104,16 +124,16 @@ impl Membership {
         if joined.is_whole() { Ok(joined) } else { Err(MembershipError::NotJoined) }
     }
 
-    /// The place of the certificates, which are not there.
+    /// The place of the certificates, which are not there, or of no use.
     fn newcomer(&self) -> Result<&Joined, MembershipError> {
         let joined = self.joined()?;
         if self.store.is_embedded() {
             return Err(crate::metadata::truth::TruthError::Embedded.into());
         }
-        if joined.is_whole() {
-            return Err(MembershipError::Already { federation: self.identity.federation.clone() });
+        match self.usable(joined) {
+            Ok(true) => Err(MembershipError::Already { federation: self.identity.federation.clone() }),
+            Ok(false) | Err(_) => Ok(joined),
         }
-        Ok(joined)
     }
 
     /// Takes up the certificates that are there now.
@@ -136,11 +156,6 @@ fn signers(view: &View) -> Vec<(&Key, Vec<String>)> {
 /// Whether a host's liveness is known to hold.
 fn lives(view: &View, site: &crate::names::SiteName, host: &crate::names::HostName) -> bool {
     view.get(&Key::Liveness(site.clone(), host.clone())).is_some()
-}
-
-/// Of a host's certificate, from now on.
-fn validity() -> Validity {
-    Validity::days(HOST_DAYS)
 }
 
 #[cfg(test)]

@@ -6,16 +6,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use cheops_tests::lab::{Federation, Offered, eventually};
-use toml::Value;
 
 /// Berlin and Paris, whose hosts have no certificates yet.
 fn unjoined() -> anyhow::Result<Federation> {
-    let bare = |_: &str, table: &mut toml::Table| {
-        if let Some(Value::Table(peer)) = table.get_mut("peer") {
-            peer.retain(|key, _| key == "listen");
-        }
-    };
-    Federation::builder().sites(&["Berlin", "Paris"]).service(Offered::new("app", 8080)).configure(bare).start()
+    Federation::builder().sites(&["Berlin", "Paris"]).service(Offered::new("app", 8080)).unjoined().start()
 }
 
 #[track_caller]

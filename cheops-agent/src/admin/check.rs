@@ -106,7 +106,10 @@ fn membership(agent: &Agent) -> Option<Check> {
         "not-joined" => Some(Check::not(
             "membership",
             Grade::Warn,
-            "not joined: this host serves its own site alone".to_owned(),
+            match standing.trouble {
+                Some(trouble) => format!("not joined: this host serves its own site alone, since {trouble}"),
+                None => "not joined: this host serves its own site alone".to_owned(),
+            },
             "cheops site join TOKEN, with a token that was issued at a host of the federation; cheops site init for the first",
         )),
         _ => None,

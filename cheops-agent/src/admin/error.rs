@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::http::Problem;
+use crate::metadata::store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -42,6 +43,15 @@ impl ApiError {
                 let status = StatusCode::from_u16(problem.code.status());
                 (status.unwrap_or(StatusCode::BAD_REQUEST), problem.code.as_str())
             }
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotJoined | StoreError::Leaving => Self::Conflict(error.to_string()),
+            StoreError::Disk(_) | StoreError::HandingOver => Self::Internal(error.to_string()),
         }
     }
 }

@@ -51,7 +51,7 @@ pub async fn post(
             store.sealed(key, record).map_err(refused)?;
         }
         let key = write.key().clone();
-        store.write(write).map_err(|error| ApiError::Internal(error.to_string()))?;
+        store.write(write)?;
         waits |= store.view().get(&key).is_some_and(|kept| kept.revision.is_none());
     }
     tracing::warn!(%site, host = host.as_ref().map(HostName::as_str), "certificates are revoked by command");
@@ -60,7 +60,7 @@ pub async fn post(
 
 fn refused(error: SealError) -> ApiError {
     match error {
-        SealError::NoAuthority => ApiError::Conflict(error.to_string()),
+        SealError::NoAuthority | SealError::NotJoined => ApiError::Conflict(error.to_string()),
         error => ApiError::Internal(error.to_string()),
     }
 }

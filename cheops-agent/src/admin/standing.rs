@@ -47,7 +47,7 @@ pub async fn post(
     let record = Record::Site(SiteRecord { standing: wanted.standing, since: now() });
     let store = &agent.metadata;
     if site.own {
-        store.write(Write::Put(key.clone(), record)).map_err(|error| ApiError::Internal(error.to_string()))?;
+        store.write(Write::Put(key.clone(), record))?;
         holds(&agent, &site.name, wanted.standing).await;
     } else {
         decided(store, &key, record).await?;
@@ -86,6 +86,7 @@ async fn decided(store: &Store, key: &Key, record: Record) -> Result<(), ApiErro
 fn refused(error: TruthError) -> ApiError {
     match error {
         TruthError::Embedded => ApiError::Conflict(format!("{error}; or say it at that site itself")),
+        TruthError::Seal(error) => ApiError::Forbidden(format!("{error}; or say it at that site itself")),
         error => ApiError::Unavailable(error.to_string()),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::Agent;
+use crate::metadata::store::StoreError;
 use crate::metadata::truth::Write;
 use crate::metadata::{Key, Record, record};
 use crate::peer::Publisher;
@@ -29,7 +30,10 @@ pub async fn keep(agent: Arc<Agent>) {
         let config = agent.config();
         if let Some(latencies) = liveness.publish(&mut publisher, &config.host, wall) {
             let write = Write::Put(Key::Latencies(config.site.clone()), Record::Latencies(latencies));
-            if let Err(error) = store.write(write) {
+            // Whoever belongs to no federation tells nobody.
+            if let Err(error) = store.write(write)
+                && !matches!(error, StoreError::NotJoined | StoreError::Leaving)
+            {
                 tracing::error!(%error, "the distances of this site are not told");
             }
         }

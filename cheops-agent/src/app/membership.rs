@@ -28,6 +28,7 @@ pub fn open(config: &Config, peer: &PeerConfig, ends: &Ends, store: &Arc<Store>)
         sealing: Sealing { revoked: ends.revoked.clone(), written: ends.written.clone() },
         renew,
         patience: config.timeouts.connect.saturating_mul(3),
+        life: peer.certificate_life,
     }));
     if asked {
         ends.server.admit(Arc::new(Admission::new(membership.clone())));

@@ -10,10 +10,10 @@ use super::peers::Ends;
 use crate::admin::Agent;
 use crate::config::{Config, MetadataConfig};
 use crate::metadata::publish::{self, Facts};
-use crate::metadata::record::{self, HostRecord, Millis};
+use crate::metadata::record::{self, HostRecord, Millis, Record, SiteRecord};
 use crate::metadata::store::FILE;
 use crate::metadata::truth::Write;
-use crate::metadata::{Key, Store};
+use crate::metadata::{Key, Store, View};
 use crate::peer::Security;
 use crate::peer::trust::fingerprint;
 
@@ -69,18 +69,21 @@ pub struct Publisher {
     started: Millis,
     /// What was written last, and when.
     written: Mutex<BTreeMap<Key, (Write, Instant)>>,
+    /// How the site stood when that was last known.
+    standing: Mutex<Option<SiteRecord>>,
 }
 
 impl Publisher {
     pub fn new(agent: Arc<Agent>, ends: Option<Ends>) -> Self {
-        Self { agent, ends, started: record::now(), written: Mutex::default() }
+        Self { agent, ends, started: record::now(), written: Mutex::default(), standing: Mutex::default() }
     }
 
     /// Writes what is missing or different, whether the backend can be reached or not.
     pub fn publish(&self) {
         let config = self.agent.config();
         let store = &self.agent.metadata;
-        let due = publish::due(&config, &self.facts(&config), &store.view());
+        let view = store.view();
+        let due = publish::due(&config, &self.facts(&config, &view), &view);
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.retain(|_, (_, at)| at.elapsed() < AGAIN);
         for write in due {
@@ -104,8 +107,20 @@ impl Publisher {
         }
     }
 
-    fn facts(&self, config: &Config) -> Facts {
+    /// How the site stands, or stood when that was last known; nothing while this host belongs to no federation.
+    fn standing(&self, config: &Config, view: &View, joined: bool) -> Option<SiteRecord> {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        match view.get(&Key::Site(config.site.clone())).map(|kept| &kept.record) {
+            Some(Record::Site(record)) => *standing = Some(record.clone()),
+            _ if !joined => *standing = None,
+            _ => {}
+        }
+        standing.clone()
+    }
+
+    fn facts(&self, config: &Config, view: &View) -> Facts {
         let security = self.ends.as_ref().map(|ends| ends.shown.client.security());
+        let joined = !matches!(security.as_deref(), Some(Security::Unjoined));
         let trust = match security.as_deref() {
             Some(Security::Tls(trust)) => Some(trust),
             _ => None,
@@ -117,7 +132,8 @@ impl Publisher {
             signs: self.ends.as_ref().is_some_and(|ends| ends.signs.load(Ordering::Relaxed)),
             trusts: trust.map(|trust| trust.authorities.iter().map(fingerprint).collect()).unwrap_or_default(),
         };
-        Facts { host, started: self.started, now: record::now() }
+        let standing = self.standing(config, view, joined);
+        Facts { host, started: self.started, now: record::now(), standing }
     }
 }
 

@@ -38,7 +38,14 @@ pub struct Ends {
 /// When a file can't be used, or the address can't be listened at.
 pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> anyhow::Result<Ends> {
     let revoked = Arc::new(Revocations::read(&revoked(config)));
-    let security = Security::load(config, peer, &revoked).context("[peer]")?;
+    let security = match (Security::load(config, peer, &revoked), &peer.security) {
+        // Whatever became of what it was given: its own site is served.
+        (Err(error), PeerSecurity::Joined { directory }) => {
+            tracing::error!(%error, directory = %directory.display(), "this host's certificates can't be used: as if it had joined nothing, until it joins again");
+            Security::Unjoined
+        }
+        (loaded, _) => loaded.context("[peer]")?,
+    };
     let counters = Arc::new(Counters::default());
     let exchanges = u32::try_from(config.limits.peer_exchanges).unwrap_or(u32::MAX);
     let timeouts = &config.timeouts;

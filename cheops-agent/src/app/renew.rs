@@ -115,7 +115,13 @@ impl Renewal {
         let certificate = self.certificate(trust, joined, peer, &wanted.request).await?;
         let shown = trust.shown_of(&certificate).map_err(anyhow::Error::msg)?;
         ensure!(shown.identity == trust.identity, "a certificate came that is for {}", shown.identity);
+        let turn = match &self.agent.membership {
+            Some(membership) => Some(membership.turn().await),
+            None => None,
+        };
+        ensure!(joined.is_whole(), "this host has left its federation");
         joined.replace(&certificate, &wanted.key)?;
+        drop(turn);
         self.ends.take_up(&config, peer, &self.agent.metadata)?;
         tracing::info!(serial = shown.serial, "this host's certificate was renewed");
         Ok(())

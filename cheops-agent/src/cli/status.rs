@@ -93,7 +93,11 @@ fn text(status: &Value, output: Output) -> String {
     super::metadata::lines(&metadata).into_iter().for_each(|what| line("metadata", what));
     let membership = part("membership");
     match field(&membership, "state").as_str() {
-        "not-joined" => line("federation", "not joined; see cheops site join".to_owned()),
+        "not-joined" => {
+            let trouble = membership.get("trouble").and_then(serde_json::Value::as_str);
+            let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
+            line("federation", format!("not joined; see cheops site join{why}"));
+        }
         "joined" => {
             let signs = if field(&membership, "signs") == "yes" { ", signs" } else { "" };
             line("federation", format!("{}{signs}", field(&membership, "federation")));

@@ -1,6 +1,5 @@
 //! The wicket of a host that signs: whoever has a token that holds is given a certificate.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,13 +13,13 @@ use super::bucket::Bucket;
 use super::message::{Answer, Question, Refusal, VERSION};
 use super::sealing::{self, Pen};
 use super::tokens::{hosts, no_signer};
-use super::{Membership, MembershipError, lives, validity};
-use crate::metadata::record::{Millis, Record, TokenRecord, now};
+use super::{Membership, MembershipError, lives};
+use crate::metadata::record::{Millis, Record, Redeemed, TokenRecord, now};
 use crate::metadata::truth::{Condition, Outcome, Transaction, Write};
 use crate::metadata::{Key, View};
 use crate::peer::PeerIdentity;
 use crate::peer::join::{Admit, Answered};
-use crate::peer::trust::Joined;
+use crate::peer::trust::{Joined, Validity, hex};
 
 /// Questions at once, and how often one more.
 const QUESTIONS: (u32, Duration) = (30, Duration::from_millis(500));
@@ -28,21 +27,10 @@ const QUESTIONS: (u32, Duration) = (30, Duration::from_millis(500));
 const SKEW: Millis = 30 * 60 * 1000;
 /// How long a token that was issued elsewhere may take to be known here.
 const ARRIVES: Duration = Duration::from_secs(3);
-/// Tokens that were redeemed here and whose answer may have been lost.
-const REDEEMED: usize = 256;
-
 /// Answers at the wicket.
 pub struct Admission {
     membership: Arc<Membership>,
     bucket: Mutex<Bucket>,
-    redeemed: Mutex<BTreeMap<String, Redeemed>>,
-}
-
-/// A token that was redeemed. Who asks again with the same key has not heard the answer.
-#[derive(Clone)]
-struct Redeemed {
-    token: TokenRecord,
-    key: Vec<u8>,
 }
 
 /// Why somebody isn't let in.
@@ -79,7 +67,7 @@ fn answered(status: StatusCode, body: &impl Serialize) -> Answered {
 impl Admission {
     pub fn new(membership: Arc<Membership>) -> Self {
         let bucket = Mutex::new(Bucket::new(QUESTIONS.0, QUESTIONS.1));
-        Self { membership, bucket, redeemed: Mutex::default() }
+        Self { membership, bucket }
     }
 
     async fn hear(&self, question: &[u8]) -> Result<Answer, No> {
@@ -101,56 +89,79 @@ impl Admission {
             let detail = format!("the clocks of the two hosts are {} minutes apart; set yours", apart / 60_000);
             return Err(no("clock", detail));
         }
+        let revoked = self.revoked(&question)?;
         let key = key_of(&question.request)?;
         let token = self.redeem(&question, &key).await?;
         let identity =
             PeerIdentity { federation: own.clone(), site: question.site.clone(), host: question.host.clone() };
         tracing::info!(site = %identity.site, host = %identity.host, token = question.id, "a host is let in");
-        self.give(joined, &pen, &identity, &question.request, &token).map_err(|error| failed(&error))
+        self.give(joined, &pen, &identity, (&question.request, revoked), &token).map_err(|error| failed(&error))
     }
 
-    /// Redeems the token, once: whoever else has it comes too late.
+    /// Until when what the host was given is revoked: what it is given now is to count all the same.
+    fn revoked(&self, question: &Question) -> Result<Option<Millis>, No> {
+        let revoked = self.membership.sealing.revoked.since(&question.site, &question.host);
+        match revoked.map(|revoked| revoked.saturating_sub(now())).filter(|ahead| *ahead > SKEW) {
+            Some(ahead) => {
+                let minutes = ahead / 60_000;
+                let detail = format!(
+                    "its certificates are revoked until {minutes} minutes from now: a clock was wrong; give this host another name (\"host\" in its file)"
+                );
+                Err(no("clock", detail))
+            }
+            None => Ok(revoked),
+        }
+    }
+
+    /// Redeems the token, once: whoever else has it comes too late. Who came in with it and asks again with the same key has
+    /// not heard the answer.
     async fn redeem(&self, question: &Question, key: &[u8]) -> Result<TokenRecord, No> {
-        let again = self.redeemed().get(&question.id).cloned();
-        if let Some(again) = again.filter(|again| again.key == key && question.secret.is(&again.token.secret)) {
-            fits(&again.token, question)?;
-            return Ok(again.token);
-        }
-        let (token, revision) = self.find(&question.id).await.ok_or_else(gone)?;
-        if !question.secret.is(&token.secret) {
-            return Err(gone());
-        }
-        fits(&token, question)?;
         let store = &self.membership.store;
-        free(&store.view(), &token, question)?;
-        let id = Key::Token(question.id.clone());
-        let when = vec![Condition::Unchanged(id.clone(), revision)];
-        match store.transact(Transaction { when, then: vec![Write::Remove(id)] }).await {
-            Ok(Outcome::Done(_)) => {}
-            Ok(Outcome::Conflict) => return Err(gone()),
-            Err(error) => return Err(failed(&error.into())),
+        let key = hex(ring::digest::digest(&ring::digest::SHA256, key).as_ref());
+        let (mut token, revision) = self.find(&question.id, |_| true).await.ok_or_else(gone)?;
+        if token.redeemed.is_none() {
+            if !question.secret.is(&token.secret) {
+                return Err(gone());
+            }
+            fits(&token, question)?;
+            free(&store.view(), &token, question)?;
+            let id = Key::Token(question.id.clone());
+            let when = vec![Condition::Unchanged(id.clone(), revision)];
+            token.redeemed = Some(Redeemed { host: question.host.clone(), key: key.clone(), at: now() });
+            let then = vec![Write::Put(id, Record::Token(token.clone()))];
+            match store.transact(Transaction { when, then }).await {
+                Ok(Outcome::Done(_)) => return Ok(token),
+                Ok(Outcome::Conflict) => {
+                    let redeemed = self.find(&question.id, |token| token.redeemed.is_some()).await;
+                    token = redeemed.ok_or_else(gone)?.0;
+                }
+                Err(error) => return Err(failed(&error.into())),
+            }
         }
-        let mut redeemed = self.redeemed();
-        let now = now();
-        redeemed.retain(|_, redeemed| redeemed.token.expires > now);
-        if redeemed.len() < REDEEMED {
-            redeemed.insert(question.id.clone(), Redeemed { token: token.clone(), key: key.to_vec() });
-        }
+        self.again(&token, question, &key)?;
         Ok(token)
     }
 
-    fn redeemed(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Redeemed>> {
-        self.redeemed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether this is who came in with the token, and may still.
+    fn again(&self, token: &TokenRecord, question: &Question, key: &str) -> Result<(), No> {
+        let redeemed = token.redeemed.as_ref();
+        let redeemed = redeemed.filter(|redeemed| redeemed.key == key && redeemed.host == question.host);
+        let redeemed = redeemed.filter(|_| question.secret.is(&token.secret)).ok_or_else(gone)?;
+        fits(token, question)?;
+        match self.membership.sealing.revoked.since(&question.site, &question.host) {
+            Some(revoked) if revoked >= redeemed.at => Err(gone()),
+            _ => Ok(()),
+        }
     }
 
     /// The token's record, which may be on its way.
-    async fn find(&self, id: &str) -> Option<(TokenRecord, i64)> {
+    async fn find(&self, id: &str, fits: impl Fn(&TokenRecord) -> bool) -> Option<(TokenRecord, i64)> {
         let store = &self.membership.store;
         let key = Key::Token(id.to_owned());
         let mut changes = store.changes();
         let look = || match store.view().get(&key) {
             Some(kept) => match (&kept.record, kept.revision) {
-                (Record::Token(token), Some(revision)) => Some((token.clone(), revision)),
+                (Record::Token(token), Some(revision)) if fits(token) => Some((token.clone(), revision)),
                 _ => None,
             },
             None => None,
@@ -171,10 +182,11 @@ impl Admission {
         joined: &Joined,
         pen: &Pen,
         identity: &PeerIdentity,
-        request: &str,
+        (request, revoked): (&str, Option<Millis>),
         token: &TokenRecord,
     ) -> Result<Answer, MembershipError> {
-        let certificate = sealing::authority(pen)?.sign(identity, request, validity())?;
+        let life = Validity::lasting(self.membership.life);
+        let certificate = sealing::authority(pen)?.sign_after(identity, request, life, revoked)?;
         let read = |path| std::fs::read_to_string(path).map_err(|source| super::init::disk(joined, source));
         let authority_key = if token.signs { Some(read(&joined.authority)?) } else { None };
         Ok(Answer { version: VERSION, certificate, authorities: read(&joined.ca)?, authority_key })

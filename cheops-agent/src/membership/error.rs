@@ -34,7 +34,10 @@ pub enum MembershipError {
     ByFile,
     #[error("this host has joined no federation: cheops site join, or cheops site init for the first")]
     NotJoined,
-    #[error("this host belongs to the federation {federation} already; cheops site leave comes first")]
+    #[error(
+        "this host belongs to the federation {federation} already, so there is nothing to do; to join anew, or another \
+         federation, cheops site leave comes first"
+    )]
     Already { federation: String },
     #[error(
         "the federation {federation} exists already: ask for a token there (cheops token issue {site}) and run: cheops \

@@ -3,13 +3,13 @@
 //! The authority is written to this host's disk before it is told, and the host's certificate takes its place after that:
 //! wherever a crash comes, a second `init` goes on from there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{AUTHORITY_DAYS, Membership, MembershipError, Standing, validity};
+use super::{AUTHORITY_DAYS, Membership, MembershipError, Standing};
 use crate::metadata::Key;
 use crate::metadata::record::{Federation, Record, now};
 use crate::metadata::truth::{Condition, Outcome, Transaction, Write};
-use crate::peer::trust::{Authority, Content, Joined, Validity, files};
+use crate::peer::trust::{Authority, Content, Joined, Validity};
 
 impl Membership {
     /// Makes the federation, with this host as its first and its authority's keeper.
@@ -25,34 +25,29 @@ impl Membership {
         }
         let joined = self.newcomer()?;
         let authority = left(joined).map_or_else(|| Authority::new(own, Validity::days(AUTHORITY_DAYS)), Ok)?;
-        let certificate = self.stage(joined, &authority)?;
-        self.seal_with(joined, &self.load(joined, &certificate)?)?;
+        self.stage(joined, &authority)?;
+        self.seal_with(joined, &self.load(joined, &joined.staged())?)?;
         if let Err(error) = self.tell(&authority).await {
             // Nobody is believed again, and nothing signed, until this host has joined.
             self.renew()?;
             return Err(error);
         }
-        let disk = |source| disk(joined, source);
-        std::fs::rename(&certificate, &joined.certificate).map_err(disk)?;
-        files::sync(&joined.directory).map_err(disk)?;
+        joined.take_up().map_err(|source| disk(joined, source))?;
         tracing::info!(federation = own, "this host has made the federation");
         self.renew()?;
         Ok(self.standing())
     }
 
     /// Writes all that this host needs, but the certificate to a place where it doesn't count yet.
-    fn stage(&self, joined: &Joined, authority: &Authority) -> Result<PathBuf, MembershipError> {
-        let issued = authority.issue(&self.identity, validity())?;
+    fn stage(&self, joined: &Joined, authority: &Authority) -> Result<(), MembershipError> {
+        let issued = authority.issue(&self.identity, Validity::lasting(self.life))?;
         let content = Content {
             ca: authority.certificate(),
             certificate: &issued.certificate,
             key: &issued.key,
             authority: Some(&authority.key()),
         };
-        let place = joined.directory.join("host.pem.new");
-        joined.stage(&content).map_err(|source| disk(joined, source))?;
-        files::replace(&place, issued.certificate.as_bytes(), 0o644).map_err(|source| disk(joined, source))?;
-        Ok(place)
+        joined.stage(&content).map_err(|source| disk(joined, source))
     }
 
     /// Has the cluster know the federation, unless it knows another.

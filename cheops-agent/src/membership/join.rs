@@ -1,7 +1,7 @@
 //! A host comes in with a token.
 //!
 //! Its key is made here and stays here, also when the try fails: who asks again with the same token after a crash asks
-//! with the same key, and is given its certificate by the agent that redeemed the token.
+//! with the same key, and is given its certificate by any agent that signs, though the token was redeemed.
 
 use http::StatusCode;
 
@@ -9,7 +9,7 @@ use super::message::{Answer, Question, Refusal, VERSION};
 use super::{Membership, MembershipError, Standing, Token};
 use crate::metadata::record::now;
 use crate::peer::join::{Answered, Wicket, WicketError, ask};
-use crate::peer::trust::{Content, Joined, Wanted, files};
+use crate::peer::trust::{Content, Joined, Wanted};
 
 impl Membership {
     /// Joins.
@@ -92,11 +92,8 @@ impl Membership {
         let disk = |source| super::init::disk(joined, source);
         joined.stage(&content).map_err(disk)?;
         // What can't be used is not taken for a certificate.
-        let place = joined.directory.join("host.pem.new");
-        files::replace(&place, answer.certificate.as_bytes(), 0o644).map_err(disk)?;
-        self.load(joined, &place).map_err(|error| MembershipError::Answer(error.to_string()))?;
-        std::fs::rename(&place, &joined.certificate).map_err(disk)?;
-        files::sync(&joined.directory).map_err(disk)
+        self.load(joined, &joined.staged()).map_err(|error| MembershipError::Answer(error.to_string()))?;
+        joined.take_up().map_err(disk)
     }
 }
 
@@ -105,9 +102,11 @@ fn trouble(address: &str, error: &WicketError) -> String {
     format!("{address}: {error}{hint}")
 }
 
-/// The key that an earlier try left, or a new one that is kept for a next try.
+/// The key that an earlier try left, or a new one that is kept for a next try. One that had a certificate is not used again:
+/// that may have been revoked because somebody stole the key.
 fn key(joined: &Joined) -> Result<Wanted, MembershipError> {
-    if let Ok(key) = std::fs::read_to_string(&joined.key)
+    if !joined.certificate.exists()
+        && let Ok(key) = std::fs::read_to_string(&joined.key)
         && let Ok(wanted) = Wanted::again(&key)
     {
         return Ok(wanted);

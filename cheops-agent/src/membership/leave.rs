@@ -5,35 +5,76 @@ use std::collections::BTreeSet;
 use super::tokens::hosts;
 use super::{Membership, MembershipError, Standing, lives, signers};
 use crate::metadata::record::now;
-use crate::metadata::truth::{Outcome, Transaction, Write};
+use crate::metadata::truth::{Outcome, Transaction, TruthError, Write};
 use crate::metadata::{Key, View, revoke};
 use crate::names::{HostName, SiteName};
+use crate::peer::trust::Joined;
 
 /// Records that one transaction may take away; etcd takes 128 operations by default.
 const SOME: usize = 100;
 
+/// How a host stands that has left.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Left {
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// Whether its records are gone and its certificates revoked. If not, that is left to `remove` and `revoke`.
+    pub revoked: bool,
+}
+
 impl Membership {
-    /// Takes this host out of the federation: its records, and then its certificates. It goes on with its own site.
+    /// Takes this host out of the federation: its certificates are revoked, its records removed, and then its files. It goes
+    /// on with its own site.
     ///
     /// # Errors
     /// When it is the only one that signs, or the cluster can't be asked, unless `force`: then its certificates go in any
     /// case, and its records stay for `remove`.
-    pub async fn leave(&self, force: bool) -> Result<Standing, MembershipError> {
+    pub async fn leave(&self, force: bool) -> Result<Left, MembershipError> {
         let _turn = self.turn.lock().await;
         let joined = self.member()?;
-        let view = self.store.view();
-        if !force && self.pen(joined).is_some() && self.is_only_signer(&view) {
+        if !force && self.pen(joined).is_some() && self.is_only_signer(&self.store.view()) {
             return Err(MembershipError::OnlySigner);
         }
-        match self.take_away(own_keys(&view, &self.identity.site, &self.identity.host)).await {
-            Ok(()) => {}
-            Err(error) if force => tracing::warn!(%error, "this host's records stay until its site is removed"),
+        // What tells of this host is silent from now on, so that nothing comes back that is removed.
+        self.store.leaving(true);
+        let revoked = self.take_leave(joined, force).await;
+        self.store.leaving(false);
+        let revoked = revoked?;
+        tracing::info!(federation = self.identity.federation, revoked, "this host has left the federation");
+        Ok(Left { standing: self.standing(), revoked })
+    }
+
+    /// Whether what this host has in the cluster is revoked and gone.
+    async fn take_leave(&self, joined: &Joined, force: bool) -> Result<bool, MembershipError> {
+        let revoked = match self.take_away().await {
+            Ok(()) => true,
+            Err(error) if force => {
+                tracing::warn!(%error, "this host's certificates stay good, and its records stay, until others see to it");
+                false
+            }
             Err(error) => return Err(error),
-        }
+        };
         joined.remove().map_err(|source| super::init::disk(joined, source))?;
-        tracing::info!(federation = self.identity.federation, "this host has left the federation");
         self.renew()?;
-        Ok(self.standing())
+        self.store.forget_writes();
+        Ok(revoked)
+    }
+
+    /// Revokes this host's certificates and removes its records, when nothing of its site is on its way any more.
+    async fn take_away(&self) -> Result<(), MembershipError> {
+        let (site, host) = (&self.identity.site, &self.identity.host);
+        if !self.store.written(site, self.patience).await {
+            let why = "what this host wrote before it leaves doesn't arrive there".to_owned();
+            return Err(TruthError::Unreachable(why).into());
+        }
+        let view = self.store.view();
+        if is_last(&view, site, host) {
+            // Nobody is left who would believe or miss anything: another federation may begin there.
+            return self.do_all(view.iter().map(|(key, _)| Write::Remove(key.clone())).collect()).await;
+        }
+        let mut writes = revoke::writes(&view, site, Some(host), now());
+        writes.extend(own_keys(&view, site, host).into_iter().map(Write::Remove));
+        self.do_all(writes).await
     }
 
     /// Takes a site away that is gone, and believes its certificates no more.
@@ -75,10 +116,6 @@ impl Membership {
         signers(view).into_iter().all(|(key, _)| *key == own)
     }
 
-    async fn take_away(&self, keys: Vec<Key>) -> Result<(), MembershipError> {
-        self.do_all(keys.into_iter().map(Write::Remove).collect()).await
-    }
-
     async fn do_all(&self, writes: Vec<Write>) -> Result<(), MembershipError> {
         for some in writes.chunks(SOME) {
             match self.store.transact(Transaction { when: Vec::new(), then: some.to_vec() }).await? {
@@ -88,6 +125,12 @@ impl Membership {
         }
         Ok(())
     }
+}
+
+/// Whether the federation has no other host.
+fn is_last(view: &View, site: &SiteName, host: &HostName) -> bool {
+    let other = |key: &Key| matches!(key, Key::Host(of, name) if (of, name) != (site, host));
+    view.complete && !view.iter().any(|(key, _)| other(key))
 }
 
 /// What a host takes with it; the last of its site takes all of the site's.

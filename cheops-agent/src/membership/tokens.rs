@@ -68,6 +68,7 @@ impl Membership {
             expires: now.saturating_add(u64::try_from(wanted.expires.as_millis()).unwrap_or(u64::MAX)),
             signs: wanted.signs,
             by: self.identity.site.clone(),
+            redeemed: None,
         };
         let key = Key::Token(id.clone());
         let mut then = vec![Write::Put(key.clone(), Record::Token(record))];
@@ -92,7 +93,7 @@ impl Membership {
     pub fn tokens(&self) -> Vec<Listed> {
         let now = now();
         let listed = |(key, record): (&Key, &Record)| match (key, record) {
-            (Key::Token(id), Record::Token(token)) => Some(Listed {
+            (Key::Token(id), Record::Token(token)) if token.redeemed.is_none() => Some(Listed {
                 id: id.clone(),
                 site: token.site.clone(),
                 host: token.host.clone(),
@@ -116,7 +117,11 @@ impl Membership {
         let key = Key::Token(id.to_owned());
         let view = self.store.view();
         let none = || MembershipError::NoToken(id.to_owned());
-        let revision = view.get(&key).ok_or_else(none)?.revision.ok_or(MembershipError::Meanwhile)?;
+        let kept = view.get(&key).ok_or_else(none)?;
+        if matches!(&kept.record, Record::Token(token) if token.redeemed.is_some()) {
+            return Err(none());
+        }
+        let revision = kept.revision.ok_or(MembershipError::Meanwhile)?;
         let when = vec![Condition::Unchanged(key.clone(), revision)];
         match self.store.transact(Transaction { when, then: vec![Write::Remove(key)] }).await? {
             Outcome::Done(_) => Ok(()),

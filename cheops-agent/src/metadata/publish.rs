@@ -20,6 +20,8 @@ pub struct Facts {
     /// When it started.
     pub started: Millis,
     pub now: Millis,
+    /// How the site stood when that was last known: whoever signed its record may not be believed any more.
+    pub standing: Option<SiteRecord>,
 }
 
 /// The writes after which `view` has what this agent should have. None if it has.
@@ -35,7 +37,8 @@ pub fn due(config: &Config, facts: &Facts, view: &View) -> Vec<Write> {
     match view.get(&standing) {
         Some(kept) => wanted.push((standing, Some(kept.record.clone()))),
         None if view.complete => {
-            let record = SiteRecord { standing: Standing::Active, since: facts.now };
+            let active = || SiteRecord { standing: Standing::Active, since: facts.now };
+            let record = facts.standing.clone().unwrap_or_else(active);
             wanted.push((standing, Some(Record::Site(record))));
         }
         None => {}

@@ -166,7 +166,7 @@ pub struct Liveness {
     pub started: Millis,
 }
 
-/// A token that was issued. Whoever redeems it removes the record in the same transaction.
+/// A token that was issued. Whoever redeems it says so in the same transaction; the record goes when it has expired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TokenRecord {
@@ -184,6 +184,20 @@ pub struct TokenRecord {
     pub signs: bool,
     /// Who issued it.
     pub by: SiteName,
+    /// Who came in with it; absent: nobody yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redeemed: Option<Redeemed>,
+}
+
+/// Who came in with a token. If the answer was lost, who asks again with the same key is given another one, and nobody
+/// else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Redeemed {
+    pub host: HostName,
+    /// SHA-256 of its public key (DER), in hexadecimal.
+    pub key: String,
+    pub at: Millis,
 }
 
 /// Certificates that are not believed any more: those of the host that were issued until `since`. A host that joins again

@@ -40,6 +40,11 @@ pub trait Seal: Send + Sync {
     /// # Errors
     /// Why it isn't believed.
     fn open(&self, key: &Key, full: &str, kept: &str) -> Result<String, SealError>;
+
+    /// Whether anything can be signed at all.
+    fn writes(&self) -> bool {
+        true
+    }
 }
 
 /// No signatures: for a store that only this site writes, and for agents that talk without certificates.
@@ -67,5 +72,9 @@ impl Seal for Stranger {
 
     fn open(&self, _key: &Key, _full: &str, _kept: &str) -> Result<String, SealError> {
         Err(SealError::NotJoined)
+    }
+
+    fn writes(&self) -> bool {
+        false
     }
 }

@@ -7,6 +7,7 @@ mod backend;
 mod disk;
 mod facts;
 mod file;
+mod leave;
 mod view;
 
 use std::collections::BTreeMap;
@@ -54,6 +55,10 @@ pub enum StoreError {
     Disk(#[from] DiskError),
     #[error("this agent hands over to its successor: ask again")]
     HandingOver,
+    #[error("this host belongs to no federation: see cheops site join")]
+    NotJoined,
+    #[error("this host is leaving its federation")]
+    Leaving,
 }
 
 /// The copy. Cheap to share.
@@ -83,6 +88,8 @@ struct Inner {
     file: File,
     link: Link,
     lost: Option<Lost>,
+    /// Whether nothing is written any more.
+    leaving: bool,
 }
 
 /// A record as the backend has it.
@@ -139,18 +146,23 @@ impl Store {
     /// agent and a loss of power; a leased one needn't.
     ///
     /// # Errors
-    /// When this host's disk doesn't take it; then nothing is changed.
+    /// When this host's disk doesn't take it, or it belongs to no federation; then nothing is changed.
     pub fn write(&self, write: Write) -> Result<(), StoreError> {
         let mut inner = self.inner();
+        self.may_write(&inner)?;
         let id = inner.next;
         aside(|| self.save_write(&mut inner, id, &write))?;
         self.taken(inner, write);
         Ok(())
     }
 
-    /// Takes a write that is made again after a restart: where this host's disk doesn't take it, it waits in memory.
+    /// Takes a write that is made again after a restart: where this host's disk doesn't take it, it waits in memory. A host
+    /// that belongs to no federation tells nothing.
     pub fn tell(&self, write: Write) {
         let mut inner = self.inner();
+        if self.may_write(&inner).is_err() {
+            return;
+        }
         let id = inner.next;
         if let Err(error) = aside(|| self.save_write(&mut inner, id, &write)) {
             tracing::debug!(%error, "a record waits in memory alone");

@@ -1,12 +1,14 @@
 //! Sites with agents and services, ready to be asked.
 
+mod joining;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use cheops_agent::peer::PeerIdentity;
-use cheops_agent::peer::trust::{Authority, Validity};
+use cheops_agent::peer::trust::{Authority, Issued, Validity};
 use toml::{Table, Value};
 
 use super::agent::{Agent, Files, Settings, files};
@@ -24,6 +26,7 @@ pub struct Federation {
     authority: Authority,
     world: World,
     offered: Vec<Offered>,
+    configure: Vec<Arc<Configure>>,
 }
 
 /// A site of a federation.
@@ -85,6 +88,7 @@ impl Offered {
         self.sites.as_ref().is_none_or(|sites| sites.iter().any(|known| known == site))
     }
 
+    /// With endpoints at these hosts.
     fn table(&self, hosts: &[Host]) -> Table {
         let mut table = self.keys.clone();
         let endpoints = hosts.iter().filter(|host| self.is_at(host.site()));
@@ -107,6 +111,7 @@ pub struct Builder<'a> {
     configure: Vec<Arc<Configure>>,
     prepare: Vec<Box<Prepare<'a>>>,
     agents: bool,
+    alone: bool,
     mtu: Option<u16>,
     etcd: Option<EtcdCluster>,
 }
@@ -186,7 +191,8 @@ impl<'a> Builder<'a> {
             let agent = if self.agents { Some(self.agent(host, &hosts, &authority, etcd.as_ref())?) } else { None };
             members.push(Member { agent, services, host: host.clone() });
         }
-        let mut federation = Federation { members, etcd, authority, world, offered: self.offered };
+        let (offered, configure) = (self.offered, self.configure);
+        let mut federation = Federation { members, etcd, authority, world, offered, configure };
         federation.launch()?;
         Ok(federation)
     }
@@ -204,20 +210,37 @@ impl<'a> Builder<'a> {
     }
 
     fn agent(&self, host: &Host, hosts: &[Host], authority: &Authority, etcd: Option<&Etcd>) -> anyhow::Result<Agent> {
-        let identity =
-            PeerIdentity { federation: files::FEDERATION.into(), site: host.site().into(), host: host.name().into() };
-        let issued = authority.issue(&identity, Validity::days(1))?;
-        let others = hosts.iter().filter(|other| other.site() != host.site());
+        let told = |other: &&Host| !self.alone || other.site() == host.site();
+        let known: Vec<Host> = hosts.iter().filter(told).cloned().collect();
+        let others = known.iter().filter(|other| other.site() != host.site());
         let sites = others.map(|other| (other.site().to_owned(), vec![other.at(files::PEER_PORT).to_string()]));
-        let services = self.offered.iter().map(|offered| offered.table(hosts)).collect();
-        let settings = Settings { peer: Some((authority, issued)), sites: sites.collect(), services };
-        let mut files = Files::write(host, settings)?;
-        if let Some(etcd) = etcd {
-            files.change(|table| _ = table.insert("metadata".into(), etcd.section(host.site()).into()))?;
-        }
-        files.change(|table| self.configure.iter().for_each(|change| change(host.site(), table)))?;
-        Agent::prepare(host, files)
+        let offered = self.offered.iter().filter(|offered| known.iter().any(|host| offered.is_at(host.site())));
+        let services = offered.map(|offered| offered.table(&known)).collect();
+        let peer = Some((authority, issued(authority, host)?));
+        let settings = Settings { peer, sites: sites.collect(), services };
+        prepare(host, settings, etcd, &self.configure)
     }
+}
+
+/// A certificate for a host of the federation.
+fn issued(authority: &Authority, host: &Host) -> anyhow::Result<Issued> {
+    let identity =
+        PeerIdentity { federation: files::FEDERATION.into(), site: host.site().into(), host: host.name().into() };
+    Ok(authority.issue(&identity, Validity::days(1))?)
+}
+
+fn prepare(
+    host: &Host,
+    settings: Settings<'_>,
+    etcd: Option<&Etcd>,
+    configure: &[Arc<Configure>],
+) -> anyhow::Result<Agent> {
+    let mut files = Files::write(host, settings)?;
+    if let Some(etcd) = etcd {
+        files.change(|table| _ = table.insert("metadata".into(), etcd.section(host.site()).into()))?;
+    }
+    files.change(|table| configure.iter().for_each(|change| change(host.site(), table)))?;
+    Agent::prepare(host, files)
 }
 
 impl Federation {
@@ -230,6 +253,7 @@ impl Federation {
             configure: Vec::new(),
             prepare: Vec::new(),
             agents: true,
+            alone: false,
             mtu: None,
             etcd: None,
         }

@@ -68,8 +68,15 @@ pub fn join(arguments: &Join, context: &Context) -> anyhow::Result<Exit> {
 pub fn leave(arguments: &Leave, context: &Context) -> anyhow::Result<Exit> {
     let document = context.client.post("/v1/membership/leave", &json!({ "force": arguments.force }))?;
     let federation = field(&document, "federation");
+    let stays = match document.get("revoked") {
+        Some(Value::Bool(false)) => {
+            "\nIts certificates are still good, and its records stay: at a host that signs, cheops site revoke SITE/HOST, and \
+             cheops site remove SITE --force if it was the site's only one"
+        }
+        _ => "",
+    };
     said(&document, context, || {
-        format!("This host has left the federation {federation}, and goes on serving its own site.")
+        format!("This host has left the federation {federation}, and goes on serving its own site.{stays}")
     })
 }
 

@@ -20,7 +20,7 @@ fn facts() -> Facts {
         signs: false,
         trusts: Vec::new(),
     };
-    Facts { host, started: 1, now: 2 }
+    Facts { host, started: 1, now: 2, standing: None }
 }
 
 /// A store that a backend has listed once, with nothing in it.
@@ -63,6 +63,16 @@ fn how_the_site_stands_is_not_told_while_it_may_just_not_be_known() {
     store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values: vec![value] });
     publish(&config, &store);
     assert_eq!(store.view().get(&Key::Site("B".into())).map(|kept| &kept.record), Some(&drained));
+}
+
+/// The host that had said it was revoked, so that its word is not believed any more.
+#[test]
+fn how_the_site_stood_is_told_again_by_who_knows_it() {
+    let (config, store) = (config(FILE), listed());
+    let drained = SiteRecord { standing: Standing::Drained, since: 7 };
+    let facts = Facts { standing: Some(drained.clone()), ..facts() };
+    let told = due(&config, &facts, &store.view());
+    assert!(told.contains(&Write::Put(Key::Site("B".into()), Record::Site(drained))), "{told:?}");
 }
 
 #[test]

@@ -41,6 +41,9 @@ impl Store {
             }
         }
         self.save_settled(&mut inner, &done);
+        drop(inner);
+        // The view is as it was; whoever waits for the writes has to know.
+        self.changed.send_modify(|changes| *changes += 1);
     }
 
     /// The backend gave a sign of life.
@@ -155,6 +158,12 @@ impl Store {
             Ok(record) => {
                 view.refused.remove(full);
                 view.records.insert(key, Kept { record, revision: Some(raw.revision), stale: raw.stale });
+                true
+            }
+            // Whoever has joined nothing believes nobody, and nothing is wrong with that.
+            Err(Refusal::Seal(SealError::NotJoined)) => {
+                view.refused.remove(full);
+                view.records.remove(&key);
                 true
             }
             Err(why) => {

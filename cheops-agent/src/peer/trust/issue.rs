@@ -11,7 +11,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{PeerIdentity, TrustError};
-use crate::metadata::record;
+use crate::metadata::record::{self, Millis};
 use crate::metadata::revoke;
 
 /// The time in which a certificate is good.
@@ -85,7 +85,7 @@ impl Authority {
     /// A certificate, and its new key, for one host.
     pub fn issue(&self, identity: &PeerIdentity, validity: Validity) -> Result<Issued, TrustError> {
         let key = KeyPair::generate()?;
-        let certificate = params(identity, validity)?.signed_by(&key, &self.issuer)?.pem();
+        let certificate = params(identity, validity, record::now())?.signed_by(&key, &self.issuer)?.pem();
         Ok(Issued { certificate, key: key.serialize_pem() })
     }
 
@@ -95,8 +95,23 @@ impl Authority {
     /// # Errors
     /// When the request isn't readable, or not signed with its own key.
     pub fn sign(&self, identity: &PeerIdentity, request: &str, validity: Validity) -> Result<String, TrustError> {
+        self.sign_after(identity, request, validity, None)
+    }
+
+    /// The same, issued after what was revoked until then: the clock of whoever revoked it may be ahead of this host's.
+    ///
+    /// # Errors
+    /// As [`Authority::sign`].
+    pub fn sign_after(
+        &self,
+        identity: &PeerIdentity,
+        request: &str,
+        validity: Validity,
+        revoked: Option<Millis>,
+    ) -> Result<String, TrustError> {
         let request = CertificateSigningRequestParams::from_pem(request)?;
-        Ok(params(identity, validity)?.signed_by(&request.public_key, &self.issuer)?.pem())
+        let issued = revoked.map_or(0, |revoked| revoked.saturating_add(1)).max(record::now());
+        Ok(params(identity, validity, issued)?.signed_by(&request.public_key, &self.issuer)?.pem())
     }
 }
 
@@ -135,9 +150,9 @@ pub fn pem(certificate: &CertificateDer<'_>) -> String {
     pem
 }
 
-fn params(identity: &PeerIdentity, validity: Validity) -> Result<CertificateParams, TrustError> {
+fn params(identity: &PeerIdentity, validity: Validity, issued: Millis) -> Result<CertificateParams, TrustError> {
     let mut params = CertificateParams::default();
-    params.serial_number = Some(SerialNumber::from_slice(&revoke::serial(record::now())));
+    params.serial_number = Some(SerialNumber::from_slice(&revoke::serial(issued)));
     params.not_before = validity.not_before.into();
     params.not_after = validity.not_after.into();
     params.distinguished_name = rcgen::DistinguishedName::new();

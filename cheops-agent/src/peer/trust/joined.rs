@@ -1,5 +1,5 @@
-//! The files of a host that has joined by command. The certificate comes last and goes first: a host has joined if it is
-//! there, whatever a crash left.
+//! The files of a host that has joined by command. The certificate comes last; the keys go first. A host has joined if
+//! its certificate and its key are there, whatever a crash left.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -42,53 +42,52 @@ impl Joined {
 
     /// Whether the host has joined.
     pub fn is_whole(&self) -> bool {
-        self.certificate.exists()
+        self.certificate.exists() && self.key.exists()
     }
 
-    /// Writes everything; the host has joined when this returns.
+    /// Writes everything, the certificate where it doesn't count yet; what was there before doesn't count any more.
     ///
     /// # Errors
     /// When the directory can't be written in; then the host has not joined.
-    pub fn write(&self, content: &Content<'_>) -> io::Result<()> {
-        self.stage(content)?;
-        self.finish(content)
-    }
-
-    /// Writes everything but the certificate.
-    ///
-    /// # Errors
-    /// As [`Joined::write`].
     pub fn stage(&self, content: &Content<'_>) -> io::Result<()> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        remove(&self.certificate)?;
         match content.authority {
             Some(key) => files::replace(&self.authority, key.as_bytes(), 0o600)?,
             None => remove(&self.authority)?,
         }
         files::replace(&self.ca, content.ca.as_bytes(), 0o644)?;
-        files::replace(&self.key, content.key.as_bytes(), 0o600)
+        files::replace(&self.key, content.key.as_bytes(), 0o600)?;
+        files::replace(&self.staged(), content.certificate.as_bytes(), 0o644)
+    }
+
+    /// Where a certificate is that doesn't count yet.
+    pub fn staged(&self) -> PathBuf {
+        self.certificate.with_extension("pem.new")
+    }
+
+    /// Has the staged certificate count: the host has joined when this returns.
+    ///
+    /// # Errors
+    /// As [`Joined::stage`].
+    pub fn take_up(&self) -> io::Result<()> {
+        std::fs::rename(self.staged(), &self.certificate)?;
+        files::sync(&self.directory)
     }
 
     /// Writes the key alone.
     ///
     /// # Errors
-    /// As [`Joined::write`].
+    /// As [`Joined::stage`].
     pub fn keep_key(&self, key: &str) -> io::Result<()> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         files::replace(&self.key, key.as_bytes(), 0o600)
     }
 
-    /// Writes the certificate, after [`Joined::stage`].
-    ///
-    /// # Errors
-    /// As [`Joined::write`].
-    pub fn finish(&self, content: &Content<'_>) -> io::Result<()> {
-        files::replace(&self.certificate, content.certificate.as_bytes(), 0o644)
-    }
-
     /// Puts another certificate and its key in the place of those that are there.
     ///
     /// # Errors
-    /// As [`Joined::write`]; whatever was written, [`Joined::settle`] makes a pair of it.
+    /// As [`Joined::stage`]; whatever was written, [`Joined::settle`] makes a pair of it.
     pub fn replace(&self, certificate: &str, key: &str) -> io::Result<()> {
         files::replace(&self.next(), key.as_bytes(), 0o600)?;
         files::replace(&self.certificate, certificate.as_bytes(), 0o644)?;
@@ -113,14 +112,16 @@ impl Joined {
         self.key.with_extension("key.next")
     }
 
-    /// Takes the files away; from the first on the host has not joined any more.
+    /// Takes the files away: keys first, so that a crash leaves none that somebody could go on with. When this host's is
+    /// gone, it has not joined any more.
     ///
     /// # Errors
     /// When the directory can't be written in.
     pub fn remove(&self) -> io::Result<()> {
-        remove(&self.directory.join("host.pem.new"))?;
-        [&self.certificate, &self.key, &self.authority, &self.ca].into_iter().try_for_each(|path| remove(path))?;
-        std::fs::File::open(&self.directory)?.sync_all()
+        let (next, staged) = (self.next(), self.staged());
+        let all = [&self.authority, &next, &self.key, &staged, &self.certificate, &self.ca];
+        all.into_iter().try_for_each(|path| remove(path))?;
+        files::sync(&self.directory)
     }
 }
 

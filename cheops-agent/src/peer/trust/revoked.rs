@@ -92,6 +92,11 @@ impl Revocations {
         of(&self.known.borrow(), site, host).next().is_some()
     }
 
+    /// Until when what this host was given is revoked, as far as it is kept.
+    pub fn since(&self, site: &SiteName, host: &HostName) -> Option<Millis> {
+        of(&self.known.borrow(), site, host).map(|revoked| revoked.since).max()
+    }
+
     /// Tells when something is revoked.
     pub fn changes(&self) -> watch::Receiver<Arc<Known>> {
         self.known.subscribe()
