@@ -3,13 +3,14 @@
 //!
 //! `sniff` tells HTTP/1 from other traffic; `head` keeps a head's bytes and knows where its parts stand; `framing`
 //! alone decides whether a head is well-formed and where its message ends; `body` follows the message to that end;
-//! `reply` writes the agent's own answers.
+//! `reply` writes the agent's own answers; `query` finds and sets a target's parameters.
 
 pub mod body;
 mod fields;
 pub mod framing;
 pub mod head;
 pub mod problem;
+pub mod query;
 pub mod reply;
 pub mod sniff;
 

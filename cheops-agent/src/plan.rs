@@ -2,11 +2,12 @@
 //!
 //! `target` finds the endpoint that a request addresses, `binding` what a scope says of it, `nearby` finds what
 //! `around` and `*` stand for, `decide` puts all together, `forward` fits heads to the endpoint that serves, `render`
-//! shows a plan.
+//! shows a plan, `marker` says where a list of several sites goes on.
 
 mod binding;
 pub mod decide;
 pub mod forward;
+pub mod marker;
 pub mod model;
 mod nearby;
 mod reason;

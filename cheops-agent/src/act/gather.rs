@@ -4,7 +4,8 @@
 
 mod answer;
 mod ask;
-mod marker;
+mod document;
+mod link;
 mod source;
 mod split;
 mod union;
@@ -13,7 +14,6 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use self::ask::Ask;
-use self::marker::Cursor;
 use self::source::{Begun, Failed, begin};
 use self::union::Union;
 use super::exchange::Finished;
@@ -24,7 +24,13 @@ use super::shared::Shared;
 use super::stream::Stream;
 use super::wire::Wire;
 use crate::http::{Code, Problem, RequestHead};
+use crate::names::SiteName;
+use crate::plan::Verdict;
+use crate::plan::marker::Cursor;
 use crate::profile::List;
+
+/// Sites that were not asked and are named all the same.
+const UNASKED: usize = 64;
 
 /// Asks all sites of the plan and unites their lists. `asked` is the request with its scope.
 pub(super) async fn gather<C>(shared: &Shared, client: &mut Wire<C>, scoped: &Scoped<'_>, asked: &RequestHead) -> Ran
@@ -49,15 +55,15 @@ where
     let ask = Ask::of(scoped.request, list(shared, scoped)).map_err(refused)?;
     let destinations = scoped.plan.route.destinations();
     let begun = join_all(destinations.iter().map(|to| begin(shared, scoped, &ask, to))).await;
-    let mut union = Union { ask: &ask, sources: Vec::new(), at: 0, places: Vec::new() };
-    let (mut tried, mut answers, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    let mut union = Union { ask: &ask, sources: Vec::new(), at: 0, places: Vec::new(), tried: Vec::new() };
+    let (mut answers, mut failures) = (Vec::new(), Vec::new());
     for (to, begun) in destinations.iter().zip(begun) {
         let outcome = match &begun {
             Begun::List(_) | Begun::Done(_) => "ok".to_owned(),
             Begun::Answer(answer) => answer.head.status().to_string(),
             Begun::Failed(failed) => failed.outcome.to_owned(),
         };
-        tried.push((to.site.clone(), outcome));
+        union.tried.push((to.site.clone(), outcome));
         match begun {
             Begun::List(source) => union.sources.push(*source),
             Begun::Done(totals) => union.places.push((to.site.to_string(), Cursor::Done(totals))),
@@ -71,20 +77,36 @@ where
             }
         }
     }
+    if !ask.goes_on() {
+        union.tried.extend(unasked(scoped));
+    }
     if !union.sources.is_empty() {
-        return union.write(client, scoped, asked, &tried).await;
+        return union.write(client, scoped, asked).await;
     }
     // No list at all: the entry site's own answer, else the first's.
     let entry = answers.iter().position(|(to, _)| to.site == scoped.plan.entry).unwrap_or(0);
     if entry < answers.len() {
         let (to, answer) = answers.swap_remove(entry);
-        let sites = answer::sites(&tried);
+        let sites = answer::sites(&union.tried);
         return played(shared, client, scoped, *answer, &|head| {
             answer::with(&marked(head, scoped.plan, to, scoped.id, &[]), &format!("X-Cheops-Sites: {sites}\r\n"))
         })
         .await;
     }
     Err(refused(nobody(&failures)))
+}
+
+/// Sites that may belong to what the scope asks for, and could not be asked.
+fn unasked(scoped: &Scoped<'_>) -> impl Iterator<Item = (SiteName, String)> {
+    let asked = |site: &SiteName| scoped.plan.route.destinations().iter().any(|to| to.site == *site);
+    let candidates = scoped.plan.candidates.iter().filter(move |candidate| !asked(&candidate.site));
+    let outcome = |verdict| match verdict {
+        Verdict::Down => Some("down"),
+        Verdict::DistanceUnknown => Some("distance-unknown"),
+        _ => None,
+    };
+    let named = candidates.filter_map(move |one| Some((one.site.clone(), outcome(one.verdict)?.to_owned())));
+    named.take(UNASKED)
 }
 
 /// What the profile says of such a list.
@@ -97,17 +119,19 @@ fn list(shared: &Shared, scoped: &Scoped<'_>) -> List {
 }
 
 fn nobody(failures: &[Failed]) -> Problem {
-    let broken = !failures.is_empty() && failures.iter().all(|failed| failed.outcome == "broken");
+    let all_broken = !failures.is_empty() && failures.iter().all(|failed| failed.outcome == "broken");
     let details: Vec<&str> = failures.iter().map(|failed| failed.detail.as_str()).collect();
-    match (failures.is_empty(), broken) {
+    match (failures.is_empty(), all_broken) {
         (true, _) => Problem::new(Code::InvalidMarker, "every site's list has ended before this page"),
-        (_, true) => {
-            let mut problem = Problem::new(Code::BadAnswer, details.join("; "));
-            problem.hint = Some("See what the profile makes of it: cheops profile test.".to_owned());
-            problem
-        }
+        (_, true) => broken(details.join("; ")),
         _ => Problem::new(Code::NoSiteAnswered, details.join("; ")),
     }
+}
+
+fn broken(detail: String) -> Problem {
+    let mut problem = Problem::new(Code::BadAnswer, detail);
+    problem.hint = Some("See what the profile makes of it: cheops profile test.".to_owned());
+    problem
 }
 
 /// A pointer's names (RFC 6901).

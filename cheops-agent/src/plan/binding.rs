@@ -43,7 +43,8 @@ impl Binding {
         wants: Wants,
         world: &World<'_>,
     ) -> Result<Self, Problem> {
-        let all = matches!(expr, Expr::Replicate(_) | Expr::All(_)) && wants == Wants::List;
+        let several = matches!(expr, Expr::Replicate(_) | Expr::All(_) | Expr::Around { .. });
+        let all = several && wants == Wants::List;
         Ok(Self { by, at: Sites::of(expr, service, entry, wants, world)?, all })
     }
 

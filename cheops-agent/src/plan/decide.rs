@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::address::OrigDst;
 use crate::config::{HostHeader, ScopeCarriers};
 use crate::http::head::RequestHead;
-use crate::http::{BodyLength, Code, Problem};
+use crate::http::{BodyLength, Code, Problem, query};
 use crate::metadata::record::Standing;
 use crate::metadata::snapshot::{Addressed, Service};
 use crate::metadata::{Distances, Snapshot};
@@ -14,6 +14,7 @@ use crate::profile::{Matched, OpKind, Profile, Profiles};
 use crate::scope::{self, Carrier, Completed, Scope, carriers};
 
 use super::binding::{self, Binding};
+use super::marker::Marker;
 use super::model::{CarriedScope, Destination, NextOn, Plan, Reason, Route, ScopeSource};
 use super::nearby::Wants;
 use super::target::TargetError;
@@ -150,6 +151,7 @@ struct Request<'a> {
     profile: &'a Profile,
     matched: Matched<'a>,
     wants: Wants,
+    target: &'a str,
     world: World<'a>,
 }
 
@@ -165,7 +167,7 @@ impl<'a> Request<'a> {
             OpKind::Create => Wants::Create,
             _ => Wants::Other,
         };
-        Self { found, profile, matched, wants, world: *world }
+        Self { found, profile, matched, wants, target, world: *world }
     }
 
     fn reasons(&self) -> Vec<Reason> {
@@ -189,7 +191,7 @@ impl<'a> Request<'a> {
         if self.found.endpoint.https {
             return Err(tls(service, self.found.site));
         }
-        let (binding, scope, entry) = match counts {
+        let (mut binding, scope, entry) = match counts {
             Counts::Own(scope, source) => {
                 let entry = self.found.site;
                 let is_identity = self.profile.class(service.kind.as_deref()) == Some("identity");
@@ -211,16 +213,26 @@ impl<'a> Request<'a> {
                 (binding, scope, workflow.entry.clone())
             }
         };
+        let goes_on = binding.all && self.goes_on(&mut binding);
         let route = self.route(&binding)?;
         let next_on = self.next_on(&route);
         let mut reasons = self.reasons();
         reasons.push(reason::source(scope.source, outranked));
         reasons.extend(binding.at.candidates.iter().map(reason::candidate));
+        reasons.extend(goes_on.then(|| reason::goes_on(&binding.at.sites)));
         reasons.push(reason::binding(&service.name, &binding));
         reasons.push(reason::route(&route, self.world.here));
         reasons.extend(reason::next_on(&next_on));
         let candidates = binding.at.candidates;
         Ok(Plan { scope: Some(scope), next_on, candidates, reasons, ..self.plan(entry, route) })
+    }
+
+    /// Whether a list was begun on a page before, and at which sites.
+    fn goes_on(&self, binding: &mut Binding) -> bool {
+        let list = self.profile.list(self.matched.kind);
+        let marker = query::values(self.target, list.parameter());
+        let marker = marker.first().and_then(|text| Marker::read(text).ok());
+        marker.is_some_and(|marker| binding.at.go_on_at(marker.sites(), self.found.service))
     }
 
     fn plan(&self, entry: SiteName, route: Route) -> Plan {
@@ -248,9 +260,10 @@ impl<'a> Request<'a> {
         let mut destinations =
             binding.at.sites.iter().map(|site| self.destination(site)).collect::<Result<Vec<_>, _>>()?;
         Ok(match destinations.as_slice() {
+            // Also of one site: the answer has the same form however many are in range.
+            _ if binding.all => Route::Gather(destinations),
             [only] if only.own && only.site == *self.found.site => Route::Direct,
             [_] => destinations.pop().map_or(Route::Direct, Route::At),
-            _ if binding.all => Route::Gather(destinations),
             _ => Route::FirstOf(destinations),
         })
     }

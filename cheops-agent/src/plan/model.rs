@@ -69,7 +69,7 @@ pub enum Route {
     At(Destination),
     /// By the first that can (otherwise). At least two.
     FirstOf(Vec<Destination>),
-    /// By all of them, whose lists are united. At least two.
+    /// By all of them, whose lists are united. One, if the scope may come to more.
     Gather(Vec<Destination>),
 }
 

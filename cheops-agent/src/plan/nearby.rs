@@ -3,7 +3,8 @@
 //! `around(A, d)` is every live site whose measured round trip to A is at most d, A itself included, in the order of
 //! their distance to A: who writes Paris wants the request to be served at Paris, or as near to Paris as can be, and not
 //! at the edge of that circle which is nearest to the client. `*` is every site that is known, the nearest to the entry
-//! site first. Where one site serves the request, the sites of either are tried like those of `||`. A site whose
+//! site first. Where one site serves the request, the sites of either are tried like those of `||`; lists of all of them
+//! are united. A site whose
 //! distance is unknown is not in range: unknown is not zero. Where nobody measured it, an estimate counts, and only if
 //! it is in range by all of its error.
 
@@ -95,6 +96,17 @@ impl Sites {
         Self { sites: vec![site.clone()], candidates: Vec::new() }
     }
 
+    /// A list that was begun goes on at the sites that it began with: others may have come into range meanwhile, or left
+    /// it. Whether it does.
+    pub(super) fn go_on_at(&mut self, begun: impl Iterator<Item = SiteName>, service: &Service) -> bool {
+        let known: Vec<SiteName> = begun.filter(|site| takes_scopes(service, site)).collect();
+        if !self.candidates.is_empty() && !known.is_empty() {
+            self.sites = known;
+            return true;
+        }
+        false
+    }
+
     /// The sites of `expr` for `service` in a request of `entry`.
     ///
     /// # Errors
@@ -179,9 +191,8 @@ fn near(site: &SiteName, from: &SiteName, within: Option<Duration>, service: &Se
         None => (None, None, None, None),
     };
     let state = if site == world.here { State::Alive } else { world.distances.state(site) };
-    let takes_scopes = service.endpoints.get(site).is_some_and(|found| found.iter().any(|endpoint| !endpoint.https));
     let verdict = match (within, rtt) {
-        _ if !takes_scopes => Verdict::NoEndpoint,
+        _ if !takes_scopes(service, site) => Verdict::NoEndpoint,
         (None, _) if state == State::Dead => Verdict::Last,
         (None, _) => Verdict::In,
         _ if state == State::Dead => Verdict::Down,
@@ -191,6 +202,10 @@ fn near(site: &SiteName, from: &SiteName, within: Option<Duration>, service: &Se
         _ => Verdict::In,
     };
     Candidate { site: site.clone(), from: from.clone(), within, rtt, error, age, by, state, verdict }
+}
+
+fn takes_scopes(service: &Service, site: &SiteName) -> bool {
+    service.endpoints.get(site).is_some_and(|found| found.iter().any(|endpoint| !endpoint.https))
 }
 
 fn nobody(at: Span, service: &Service, candidates: &[Candidate]) -> Problem {

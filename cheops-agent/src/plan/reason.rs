@@ -59,6 +59,10 @@ pub(super) fn candidate(candidate: &Candidate) -> Reason {
     reason(code, candidate.told())
 }
 
+pub(super) fn goes_on(sites: &[SiteName]) -> Reason {
+    reason("list-goes-on", format!("the list was begun at {}, and goes on there", joined(sites, ", ")))
+}
+
 pub(super) fn binding(service: &ServiceName, binding: &Binding) -> Reason {
     let sites = joined(&binding.at.sites, if binding.all { " and " } else { ", else " });
     match binding.by {
@@ -89,7 +93,10 @@ pub(super) fn route(route: &Route, here: &SiteName) -> Reason {
         Route::At(to) => reason("forwarded", format!("it goes to {}'s agent", to.site)),
         Route::Gather(several) => {
             let sites: Vec<SiteName> = several.iter().map(|to| to.site.clone()).collect();
-            reason("gather", format!("the lists of {} are united", joined(&sites, ", ")))
+            match sites.as_slice() {
+                [one] => reason("gather", format!("the list of {one} is the only one to be united")),
+                sites => reason("gather", format!("the lists of {} are united", joined(sites, ", "))),
+            }
         }
         Route::FirstOf(several) => {
             let sites: Vec<SiteName> = several.iter().map(|to| to.site.clone()).collect();

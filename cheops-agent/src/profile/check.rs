@@ -11,6 +11,9 @@ use super::model::{Action, CapacityError, ConcurrentRule, File, Kind, List, Meth
 use super::order;
 use super::pointer::Pointer;
 
+/// Headers that no profile gives another meaning.
+const FRAMING: &[&str] = &["content-length", "transfer-encoding", "connection", "trailer", "te", "upgrade", "date"];
+
 /// A fault and the bytes of the file that it is about.
 pub(super) type Fault = (String, std::ops::Range<usize>);
 
@@ -166,11 +169,20 @@ impl Check {
                 self.add("a list has one such field: \"*\" can't stand here", pointer.span());
             }
         }
-        if let (Some(token), Some(_)) = (&list.token, &list.next) {
-            self.add("a list's next page is told in one way: next or token", token.span());
+        let told = [&list.next, &list.token, &list.next_header, &list.token_header];
+        if let Some(second) = told.into_iter().flatten().nth(1) {
+            let message = "a list's next page is told in one way: next, token, next-header or token-header";
+            self.add(message, second.span());
         }
-        if let (Some(token), None) = (&list.token, &list.marker) {
+        if let (Some(token), None) = (list.token.as_ref().or(list.token_header.as_ref()), &list.marker) {
             self.add("the token needs marker, the query parameter that it goes to", token.span());
+        }
+        let headers = [&list.next_header, &list.token_header].into_iter().flatten();
+        for header in headers.chain(&list.total_headers) {
+            self.header(header.get_ref(), &header.span());
+            if FRAMING.iter().any(|name| header.get_ref().eq_ignore_ascii_case(name)) {
+                self.add(format!("{} is about the message, not about the list", header.get_ref()), header.span());
+            }
         }
         let default = list.sort.as_ref().and_then(|sort| sort.default.as_ref());
         if let Some(default) = default

@@ -64,7 +64,7 @@ fn around_follows_a_changing_delay() -> anyhow::Result<()> {
 
 /// `explain` names each site, its distance, who measured it when, and why it is in or out.
 fn explained(federation: &Federation, scope: &str) -> anyhow::Result<()> {
-    let url = format!("http://{}/echo", federation.address("Berlin", "app"));
+    let url = format!("http://{}/echo/1", federation.address("Berlin", "app"));
     let output = federation.agent("Berlin").cheops(&["explain", "--scope", scope, "GET", &url])?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     for part in [
@@ -134,5 +134,122 @@ fn an_unknown_distance_is_refused() -> anyhow::Result<()> {
     assert_eq!(who(&federation, "{app: Nantes || around(Mars, 500ms)}").as_deref(), Some("Nantes"));
     let answer = get(&federation, "{app: Paris & around(Mars, 500ms)}")?;
     assert_eq!((answer.status, answer.json()?["code"].as_str()), (501, Some("collaboration-not-built")));
+    Ok(())
+}
+
+/// Asks Berlin for a list of what is near Lyon. Which sites were asked, and whose elements came.
+fn listed(federation: &Federation, path: &str, scope: &str) -> anyhow::Result<(String, Vec<String>)> {
+    let answer = federation.get("Berlin", "app", path, Some(scope))?;
+    let list = answer.json()?;
+    let elements = list.as_array().or(list["things"].as_array()).into_iter().flatten();
+    let sites = elements.map(|element| element["cheops_site"].as_str().unwrap_or("none").to_owned()).collect();
+    Ok((answer.header("x-cheops-sites").unwrap_or_default(), sites))
+}
+
+fn things(federation: &Federation) {
+    for site in ["Berlin", "Paris", "Nantes"] {
+        let body = format!("[{{\"of\":\"{site}\"}}]");
+        let length = body.len();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        federation.service(site, "app").script("/things", answer, Then::Keep);
+    }
+}
+
+/// A list by `around` is of all sites in range, as the named site measures them, nearest first, and is marked also where
+/// one site is left. With `||` it's the first that answers.
+#[test]
+fn a_list_by_around_is_of_all_sites_in_range() -> anyhow::Result<()> {
+    let mut federation = four()?;
+    things(&federation);
+    away(&federation, "Lyon", "Paris", 10);
+    away(&federation, "Lyon", "Nantes", 30);
+    until_measured(&federation);
+    let around = "{app: around(Lyon, 50ms)}";
+    let is = |federation: &Federation, scope: &str, told: &str, sites: &[&str]| {
+        let mut now = Default::default();
+        let is = eventually(SOON, || {
+            now = listed(federation, "/things", scope).unwrap_or_default();
+            now.0 == told && now.1 == sites
+        });
+        assert!(is, "{scope}: {now:?}");
+    };
+    is(&federation, around, "Paris=ok, Nantes=ok", &["Paris", "Nantes"]);
+    is(&federation, "{around: Lyon, 50ms}", "Paris=ok, Nantes=ok", &["Paris", "Nantes"]);
+    is(
+        &federation,
+        "{app: Berlin & around(Lyon, 50ms)}",
+        "Berlin=ok, Paris=ok, Nantes=ok",
+        &["Berlin", "Paris", "Nantes"],
+    );
+    is(&federation, "{app: *}", "Berlin=ok, Paris=ok, Nantes=ok", &["Berlin", "Paris", "Nantes"]);
+    let first = listed(&federation, "/things", "{app: Nantes || around(Lyon, 50ms)}")?;
+    assert_eq!(first.1, ["none"], "Nantes's own answer");
+    away(&federation, "Lyon", "Paris", 80);
+    is(&federation, around, "Nantes=ok", &["Nantes"]);
+    away(&federation, "Lyon", "Paris", 10);
+    away(&federation, "Lyon", "Nantes", 3);
+    is(&federation, around, "Nantes=ok, Paris=ok", &["Nantes", "Paris"]);
+
+    // In range, and gives no list; then known to be down.
+    federation.service_mut("Paris", "app").stop();
+    is(&federation, around, "Nantes=ok, Paris=unreachable", &["Nantes"]);
+    federation.agent_mut("Paris").kill9()?;
+    is(&federation, around, "Nantes=ok, Paris=down", &["Nantes"]);
+
+    // Only lists: nothing is made at several sites.
+    let answer = post(&federation, "{app: Berlin & around(Lyon, 50ms)}")?;
+    assert_eq!((answer.status, answer.json()?["code"].as_str()), (501, Some("collaboration-not-built")));
+    assert_eq!(posts(&federation, "Berlin") + posts(&federation, "Nantes"), 0);
+    Ok(())
+}
+
+/// What `explain` says of a list: each site's distance, how old it is and who measured it, and why it is in or out.
+#[test]
+fn a_list_by_around_is_explained() -> anyhow::Result<()> {
+    let federation = four()?;
+    things(&federation);
+    away(&federation, "Lyon", "Paris", 10);
+    away(&federation, "Lyon", "Nantes", 30);
+    away(&federation, "Lyon", "Berlin", 90);
+    until_measured(&federation);
+    let explained = |line: &[&str]| -> anyhow::Result<(Option<i32>, String)> {
+        let url = format!("http://{}/things", federation.address("Berlin", "app"));
+        let line = [&["explain"], line, &["GET", &url]].concat();
+        let output = federation.agent("Berlin").cheops(&line)?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
+    };
+    let document = || -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_str(&explained(&["--scope", "{app: around(Lyon, 50ms)}", "-o", "json"])?.1)?)
+    };
+    let settled = || document().is_ok_and(|plan| plan["sites"] == serde_json::json!(["Paris", "Nantes"]));
+    assert!(eventually(SOON, settled), "{:?}", document());
+    let plan = document()?;
+    assert_eq!(plan["plan"], "gather");
+    let of = |site: &str| {
+        let found = plan["distances"].as_array().into_iter().flatten().find(|one| one["site"] == site);
+        found.cloned().unwrap_or_default()
+    };
+    for (site, verdict, least) in [("Paris", "in", 10.0), ("Nantes", "in", 30.0), ("Berlin", "out-of-range", 90.0)] {
+        let one = of(site);
+        assert_eq!(
+            (&one["verdict"], &one["from"], &one["by"]),
+            (&verdict.into(), &"Lyon".into(), &"Lyon".into()),
+            "{one}"
+        );
+        assert!(one["rtt-ms"].as_f64().is_some_and(|ms| (least - 1.0..least + 40.0).contains(&ms)), "{one}");
+        assert!(one["age-ms"].as_f64().is_some_and(|age| age < 15_000.0) && one["error-ms"].is_null(), "{one}");
+        assert_eq!(one["within-ms"], 50.0);
+    }
+    assert_eq!(of("Lyon")["verdict"], "no-endpoint");
+    let (code, said) = explained(&["--scope", "{app: around(Lyon, 50ms)}"])?;
+    assert_eq!(code, Some(0));
+    for part in
+        ["the lists of Paris, Nantes are united [gather]", "(Lyon measured it ", "is out of range, 50 ms at most"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let (code, said) = explained(&["--scope", "{app: around(Lyon, 2ms)}"])?;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("no-site-in-range") && said.contains("Paris, 1"), "{said}");
     Ok(())
 }

@@ -28,8 +28,11 @@ fn bad_weather_is_no_death() -> anyhow::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+    // More than a third of the round trips fail. Of the twenty until now, three or fewer do in one of thirty runs; of the 64
+    // that are counted once the wait is over, six or fewer in one of a hundred thousand.
+    let lossy = || seen(&federation, "Berlin", "Paris").is_ok_and(|site| site["loss"].as_f64() > Some(0.1));
+    assert!(eventually(SOON, lossy), "{:?}", seen(&federation, "Berlin", "Paris"));
     let site = seen(&federation, "Berlin", "Paris")?;
-    assert!(site["loss"].as_f64().is_some_and(|loss| loss > 0.1), "{site}");
     assert!(site["jitter-ms"].as_f64().is_some_and(|jitter| jitter > 5.0), "{site}");
     let fair = seen(&federation, "Berlin", "Nantes")?;
     assert!(fair["loss"].as_f64().is_some_and(|loss| loss < 0.1), "{fair}");

@@ -67,7 +67,11 @@ fn the_example_in_the_shipped_file_is_a_profile() {
     assert_eq!((matched.kind, matched.op), (Some("server"), OpKind::Once));
     assert_eq!(example.capacity(Some("server")).len(), 2);
     // every key of the format is shown
-    for key in include_str!("../../../cheops-agent/src/profile/model.rs").lines() {
+    let (model, list) = (
+        include_str!("../../../cheops-agent/src/profile/model.rs"),
+        include_str!("../../../cheops-agent/src/profile/model/list.rs"),
+    );
+    for key in model.lines().chain(list.lines()) {
         let Some((name, _)) = key.trim().strip_prefix("pub ").and_then(|field| field.split_once(':')) else { continue };
         let key = name.replace('_', "-");
         if key.contains(' ') {

@@ -4,12 +4,14 @@ use std::io;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::link;
 use crate::act::forward::value;
 use crate::act::stream::Stream;
 use crate::act::wire::Wire;
-use crate::http::head::Version;
+use crate::http::head::{Field, Version};
 use crate::http::{AnswerHead, RequestHead};
 use crate::names::SiteName;
+use crate::profile::List;
 
 /// Written at once. Bytes.
 const PIECE: usize = 16 * 1024;
@@ -30,6 +32,16 @@ const TAKEN: &[&str] = &[
     "content-encoding",
 ];
 
+/// What a union's head says of itself.
+pub(super) struct Own<'a> {
+    pub(super) list: &'a List,
+    pub(super) tried: &'a [(SiteName, String)],
+    /// Of the next page, where the head tells it.
+    pub(super) next: Option<String>,
+    /// Headers with a number that is summed, and the sum.
+    pub(super) totals: Vec<(&'a str, Option<i64>)>,
+}
+
 /// The value of `X-Cheops-Sites`.
 pub(super) fn sites(tried: &[(SiteName, String)]) -> String {
     let each: Vec<String> = tried.iter().map(|(site, outcome)| format!("{}={outcome}", value(site.as_str()))).collect();
@@ -46,11 +58,32 @@ pub(super) fn with(head: &[u8], fields: &str) -> Bytes {
     out.freeze()
 }
 
-/// The first site's head, for a body of which the length is not known yet.
-pub(super) fn head(head: &AnswerHead, asked: &RequestHead, request: &str, tried: &[(SiteName, String)]) -> Bytes {
-    let taken =
-        |field: &&crate::http::head::Field| TAKEN.iter().any(|taken| head.name(field).eq_ignore_ascii_case(taken));
-    let cut: Vec<_> = head.fields().iter().filter(taken).map(|field| field.line_range()).collect();
+/// The first site's head, for a body of which the length is not known yet, with the fields that are the union's own
+/// instead of the site's.
+pub(super) fn head(head: &AnswerHead, asked: &RequestHead, request: &str, own: &Own<'_>) -> Bytes {
+    let mut fields = String::new();
+    let mut taken = |field: &&Field| {
+        let name = head.name(field);
+        if name.eq_ignore_ascii_case("link") {
+            let others = link::without_pages(head.value(field));
+            if !others.is_empty() {
+                fields += &format!("{name}: {others}\r\n");
+            }
+            return true;
+        }
+        let is = |taken: &&str| name.eq_ignore_ascii_case(taken);
+        TAKEN.iter().any(&is) || own.list.header().iter().any(is) || own.totals.iter().any(|one| is(&one.0))
+    };
+    let cut: Vec<_> = head.fields().iter().filter(|field| taken(field)).map(|field| field.line_range()).collect();
+    match own.list.header().zip(own.next.as_deref()) {
+        Some((name, url)) if name.eq_ignore_ascii_case("link") => {
+            fields += &format!("{name}: <{url}>; rel=\"next\"\r\n")
+        }
+        Some((name, next)) => fields += &format!("{name}: {next}\r\n"),
+        None => {}
+    }
+    let totals = own.totals.iter().filter_map(|(name, sum)| Some(format!("{name}: {}\r\n", (*sum)?)));
+    fields.extend(totals);
     let mut raw = BytesMut::from(head.without(&cut).as_ref());
     // A site that answers in 1.0 doesn't say what the agent speaks.
     if raw.starts_with(b"HTTP/1.0")
@@ -63,7 +96,8 @@ pub(super) fn head(head: &AnswerHead, asked: &RequestHead, request: &str, tried:
         Version::Http11 if asked.persists() => "Transfer-Encoding: chunked\r\n",
         Version::Http11 => "Transfer-Encoding: chunked\r\nConnection: close\r\n",
     };
-    with(&raw, &format!("{framing}X-Cheops-Request: {request}\r\nX-Cheops-Sites: {}\r\n", sites(tried)))
+    fields += &format!("{framing}X-Cheops-Request: {request}\r\nX-Cheops-Sites: {}\r\n", sites(own.tried));
+    with(&raw, &fields)
 }
 
 /// The way to the client.

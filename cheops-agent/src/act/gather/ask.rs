@@ -3,17 +3,16 @@
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::marker::{Cursor, Marker};
+use super::answer;
+use crate::http::query::{values, with};
 use crate::http::{FramingError, Problem, RequestHead};
 use crate::names::SiteName;
+use crate::plan::marker::{Cursor, Marker};
 use crate::plan::{self, Destination, Plan};
 use crate::profile::List;
 use crate::profile::order::{self, By};
 
-/// The parameter for the marker where the service has none.
-const OWN: &str = "cheops-marker";
 /// Fields that are about one site's answer, or that would make it unreadable here.
 const TAKEN: &[&str] = &[
     "accept-encoding",
@@ -56,18 +55,29 @@ impl Ask {
     /// # Errors
     /// When it goes on behind an element of a single site's list.
     pub(super) fn of(request: &RequestHead, list: List) -> Result<Self, Problem> {
-        let paging = match (&list.token, &list.marker, &list.next) {
-            (Some(_), ..) => Paging::Token,
-            (None, Some(_), _) => Paging::Id,
-            (None, None, Some(_)) => Paging::Link,
-            (None, None, None) => Paging::None,
+        let token = list.token.is_some() || list.token_header.is_some();
+        let told = list.next.is_some() || list.next_header.is_some();
+        let paging = match (&list.marker, told) {
+            _ if token => Paging::Token,
+            (Some(_), _) => Paging::Id,
+            (None, true) => Paging::Link,
+            (None, false) => Paging::None,
         };
         let target = request.target();
-        let by_id = matches!(paging, Paging::Id | Paging::None);
-        let order = list.sort.as_ref().filter(|_| by_id).map(|sort| order::of(sort, |name| values(target, name)));
+        let order = list.sort.as_ref().map(|sort| order::of(sort, |name| values(target, name)));
         let limit = list.limit.as_deref().and_then(|name| values(target, name).first()?.parse().ok());
-        let marker = values(target, parameter(&list)).first().map(|text| Marker::read(text)).transpose()?;
+        let marker = values(target, list.parameter()).first().map(|text| Marker::read(text)).transpose()?;
         Ok(Self { paging, order: order.unwrap_or_default(), limit: limit.filter(|limit| *limit > 0), marker, list })
+    }
+
+    /// Whether this is not the first page.
+    pub(super) fn goes_on(&self) -> bool {
+        self.marker.is_some()
+    }
+
+    /// Whether pages of several sites' elements end anywhere; else only where a page of a site does.
+    pub(super) fn cuts(&self) -> bool {
+        self.paging == Paging::Id || (self.paging != Paging::None && !self.order.is_empty())
     }
 
     pub(super) fn cursor(&self, site: &SiteName) -> Cursor {
@@ -85,13 +95,15 @@ impl Ask {
         to: &Destination,
         cursor: &Cursor,
     ) -> Result<Bytes, FramingError> {
-        let name = parameter(&self.list);
+        let name = self.list.parameter();
         let plain = with(request.target(), name, None);
         let target = match (cursor, self.paging) {
             (Cursor::After(ids), _) => with(&plain, name, ids.last().map(String::as_str)),
-            (Cursor::At(token), Paging::Token) => with(&plain, name, Some(token)),
-            (Cursor::At(query), _) => format!("{}?{query}", plain.split('?').next().unwrap_or_default()),
-            (Cursor::Fresh | Cursor::Done(_), _) => plain,
+            (Cursor::At(token) | Cursor::Within(Some(token), _), Paging::Token) => with(&plain, name, Some(token)),
+            (Cursor::At(query) | Cursor::Within(Some(query), _), _) => {
+                format!("{}?{query}", plain.split('?').next().unwrap_or_default())
+            }
+            (Cursor::Fresh | Cursor::Within(None, _) | Cursor::Done(_), _) => plain,
         };
         let taken = |field: &&crate::http::head::Field| {
             let name = request.name(field);
@@ -104,14 +116,16 @@ impl Ask {
         head.put_slice(raw.get(..place.start).unwrap_or_default());
         head.put_slice(target.as_bytes());
         head.put_slice(raw.get(place.end..).unwrap_or_default());
-        let head = RequestHead::parse(head.freeze(), crate::http::framing::MAX_FIELDS)?;
+        // Without a word of it any coding would do (RFC 9110, 12.5.3).
+        let head = answer::with(&head, "Accept-Encoding: identity\r\n");
+        let head = RequestHead::parse(head, crate::http::framing::MAX_FIELDS)?;
         Ok(plan::forward::request(&head, plan, to))
     }
 
     /// The URL of the next page, as the client asks for it: its own request's with the marker, which still has the
     /// scope if that came in the query. `like` is a link of the service, whose form it takes.
     pub(super) fn next(&self, client: &RequestHead, plan: &Plan, marker: &str, like: Option<&str>) -> String {
-        let link = with(client.target(), parameter(&self.list), Some(marker));
+        let link = with(client.target(), self.list.parameter(), Some(marker));
         let range = plan::target::path_range(&link).unwrap_or(0..0);
         let path = link.get(range.start..).unwrap_or_default();
         let like_path = like.and_then(|like| like.get(plan::target::path_range(like)?)).unwrap_or_default();
@@ -137,47 +151,14 @@ pub(super) fn query(link: &str) -> Option<String> {
     fits.then(|| query.to_owned())
 }
 
-/// The parameter that has the marker.
-fn parameter(list: &List) -> &str {
-    list.marker.as_deref().unwrap_or(OWN)
-}
-
-fn pairs(target: &str) -> impl Iterator<Item = &str> {
-    target.split_once('?').map(|(_, query)| query).unwrap_or_default().split('&').filter(|pair| !pair.is_empty())
-}
-
-fn is(pair: &str, name: &str) -> bool {
-    percent_decode_str(pair.split('=').next().unwrap_or_default()).decode_utf8_lossy() == name
-}
-
-/// The decoded values of a query parameter, in their order.
-fn values(target: &str, name: &str) -> Vec<String> {
-    let value = |pair: &str| {
-        let raw = pair.split_once('=').map(|(_, value)| value).unwrap_or_default().replace('+', " ");
-        percent_decode_str(&raw).decode_utf8_lossy().into_owned()
-    };
-    pairs(target).filter(|pair| is(pair, name)).map(value).collect()
-}
-
-/// The target with this parameter only once, or without it. All others stay as they are.
-fn with(target: &str, name: &str, value: Option<&str>) -> String {
-    let path = target.split('?').next().unwrap_or_default();
-    let mut query: Vec<String> = pairs(target).filter(|pair| !is(pair, name)).map(str::to_owned).collect();
-    query.extend(value.map(|value| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))));
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_found_and_set_and_the_others_stay() {
-        assert_eq!(values("/a?x=1&%78=a%20b+c&y", "x"), ["1", "a b c"]);
-        assert_eq!(values("/a", "x"), [""; 0]);
-        assert_eq!(with("/a?x=1&y=%2F&x=2", "x", Some("a/b")), "/a?y=%2F&x=a%2Fb");
-        assert_eq!(with("/a?x=1", "x", None), "/a");
+    fn the_query_of_a_link_is_cut_out_and_fits_a_target() {
         assert_eq!(query("http://h/a?b=1#c").as_deref(), Some("b=1"));
+        assert_eq!(query("?page=2").as_deref(), Some("page=2"));
         assert_eq!((query("/a"), query("/a?b c\r\nd")), (None, None));
     }
 }

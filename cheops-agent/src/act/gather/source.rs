@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::ask::{Ask, Paging, query};
-use super::marker::Cursor;
+use super::link;
 use super::split::{Member, Part, Sizes, SplitError, Splitter};
 use crate::act::exchange::Bounds;
 use crate::act::far::Far;
@@ -20,6 +20,7 @@ use crate::http::framing::HeadEnd;
 use crate::http::{AnswerHead, Body, Code};
 use crate::names::SiteName;
 use crate::plan::Destination;
+use crate::plan::marker::Cursor;
 use crate::profile::order;
 
 /// Of one element, and of what stands around the list. Bytes.
@@ -67,8 +68,12 @@ pub(super) struct Source {
     queued: usize,
     came: usize,
     total: u64,
+    /// How many were taken.
+    count: usize,
     /// The last elements that were taken.
     taken: VecDeque<Bytes>,
+    /// Some were neither taken nor kept.
+    left: bool,
     /// Where this page began.
     cursor: Cursor,
     within: Duration,
@@ -194,7 +199,9 @@ impl Source {
             queued: 0,
             came: 0,
             total: 0,
+            count: 0,
             taken: VecDeque::new(),
+            left: false,
             cursor,
             within,
         }
@@ -226,6 +233,7 @@ impl Source {
     pub(super) fn take(&mut self) -> Option<Bytes> {
         let entry = self.queue.pop_front()?;
         self.queued -= entry.bytes.len();
+        self.count += 1;
         self.taken.push_back(entry.bytes.clone());
         if self.taken.len() > TRAIL {
             self.taken.pop_front();
@@ -240,11 +248,18 @@ impl Source {
     /// Reads to the end for what stands behind the list.
     pub(super) async fn drain(&mut self, ask: &Ask) -> Result<(), Failed> {
         while self.peek(ask).await? {
+            self.left = true;
             if let Some(entry) = self.queue.pop_front() {
                 self.queued -= entry.bytes.len();
             }
         }
         Ok(())
+    }
+
+    /// Where it goes on although the rest of it can't be had now.
+    pub(super) fn broken_at(mut self, ask: &Ask) -> Cursor {
+        self.left = true;
+        self.place(ask).unwrap_or(self.cursor)
     }
 
     async fn read(&mut self, ask: &Ask) -> Result<(), Failed> {
@@ -283,13 +298,16 @@ impl Source {
         match part {
             Part::Member(member) => self.members.push(member),
             Part::Element(bytes) => {
+                self.came += 1;
+                if matches!(self.cursor, Cursor::Within(_, before) if self.came <= before) {
+                    return Ok(());
+                }
                 let keys = if ask.order.is_empty() {
                     Vec::new()
                 } else {
                     let value = serde_json::from_slice(&bytes).map_err(|error| self.broken(&error.to_string()))?;
                     order::keys(&value, &ask.order)
                 };
-                self.came += 1;
                 self.queued += bytes.len();
                 self.queue.push_back(Entry { bytes, keys });
             }
@@ -312,6 +330,13 @@ impl Source {
 
     /// What tells that there is another page, and where.
     pub(super) fn link(&self, ask: &Ask) -> Option<String> {
+        if let Some(name) = ask.list.header() {
+            if ask.list.next_header.is_some() && name.eq_ignore_ascii_case("link") {
+                return link::next(&self.head);
+            }
+            let value = std::str::from_utf8(self.head.first(name)?).ok()?;
+            return Some(value.trim().to_owned()).filter(|value| !value.is_empty());
+        }
         let pointer = ask.list.token.as_ref().or(ask.list.next.as_ref())?;
         let link = self.field(pointer.get_ref())?;
         link.as_str().filter(|link| !link.is_empty()).map(str::to_owned)
@@ -319,7 +344,7 @@ impl Source {
 
     /// Whether the site has more than this page, once all of it was read.
     pub(super) fn has_more(&self, ask: &Ask) -> bool {
-        let told = ask.list.token.is_some() || ask.list.next.is_some();
+        let told = ask.list.token.is_some() || ask.list.next.is_some() || ask.list.header().is_some();
         match ask.paging {
             Paging::None => false,
             _ if told => self.link(ask).is_some(),
@@ -327,32 +352,42 @@ impl Source {
         }
     }
 
+    /// First those of the document, then those of the head.
     pub(super) fn totals(&self, ask: &Ask) -> Vec<Option<i64>> {
-        ask.list.totals.iter().map(|pointer| self.field(pointer.get_ref())?.as_i64()).collect()
+        let inside = ask.list.totals.iter().map(|pointer| self.field(pointer.get_ref())?.as_i64());
+        let head = |name: &str| std::str::from_utf8(self.head.first(name)?).ok()?.trim().parse().ok();
+        inside.chain(ask.list.total_headers.iter().map(|name| head(name.get_ref()))).collect()
     }
 
     /// Where the next page begins here; None when an element has no id to go on behind.
     pub(super) fn place(&self, ask: &Ask) -> Option<Cursor> {
-        let untaken = !self.queue.is_empty() || !self.ended;
-        let ids = || -> Option<Vec<String>> {
-            let pointer = ask.list.id.as_ref().map_or("/id", |id| id.get_ref().as_str());
-            let id = |bytes: &Bytes| match serde_json::from_slice::<Value>(bytes).ok()?.pointer(pointer)? {
-                Value::String(id) => Some(id.clone()),
-                Value::Number(id) => Some(id.to_string()),
-                _ => None,
-            };
-            let before = if let Cursor::After(ids) = &self.cursor { ids.as_slice() } else { &[] };
-            let mut ids = before.to_vec();
-            ids.extend(self.taken.iter().map(id).collect::<Option<Vec<_>>>()?);
-            ids.drain(..ids.len().saturating_sub(TRAIL));
-            Some(ids)
-        };
+        let untaken = self.left || !self.queue.is_empty() || !self.ended;
         match ask.paging {
             _ if !untaken && !self.has_more(ask) => Some(Cursor::Done(self.totals(ask))),
-            Paging::Id if self.has_taken() => Some(Cursor::After(ids()?)),
+            Paging::Id if self.has_taken() => Some(Cursor::After(self.trail(ask)?)),
             Paging::Token if !untaken => self.link(ask).map(Cursor::At),
             Paging::Link if !untaken => query(&self.link(ask)?).map(Cursor::At),
+            Paging::Token | Paging::Link if self.has_taken() => Some(match &self.cursor {
+                Cursor::At(page) => Cursor::Within(Some(page.clone()), self.count),
+                Cursor::Within(page, before) => Cursor::Within(page.clone(), before + self.count),
+                _ => Cursor::Within(None, self.count),
+            }),
             _ => Some(self.cursor.clone()),
         }
+    }
+
+    /// The ids of the last elements that were taken, here or on pages before.
+    fn trail(&self, ask: &Ask) -> Option<Vec<String>> {
+        let pointer = ask.list.id.as_ref().map_or("/id", |id| id.get_ref().as_str());
+        let id = |bytes: &Bytes| match serde_json::from_slice::<Value>(bytes).ok()?.pointer(pointer)? {
+            Value::String(id) => Some(id.clone()),
+            Value::Number(id) => Some(id.to_string()),
+            _ => None,
+        };
+        let before = if let Cursor::After(ids) = &self.cursor { ids.as_slice() } else { &[] };
+        let mut ids = before.to_vec();
+        ids.extend(self.taken.iter().map(id).collect::<Option<Vec<_>>>()?);
+        ids.drain(..ids.len().saturating_sub(TRAIL));
+        Some(ids)
     }
 }

@@ -1,23 +1,27 @@
-//! The sites' elements as one list, and what stands around it.
+//! The sites' elements as one list: which comes next, where the page ends, and what the next one begins with.
 
 use std::cmp::Ordering;
 use std::io;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::answer::{self, Out};
+use super::answer::{self, Out, Own};
 use super::ask::{Ask, Paging};
-use super::marker::{Cursor, Marker};
+use super::document::{Change, Frame, quoted};
 use super::source::{Failed, Source};
-use super::{place, segments};
+use super::{nobody, segments};
 use crate::act::exchange::{Cause, ExchangeError, Finished, Next, Reached, Side};
 use crate::act::scoped::{RunError, Scoped};
 use crate::act::stream::Stream;
 use crate::act::wire::Wire;
-use crate::http::RequestHead;
 use crate::http::head::Version;
+use crate::http::{AnswerHead, Problem, RequestHead};
 use crate::names::SiteName;
+use crate::plan::marker::{Cursor, Marker};
 use crate::profile::order;
+
+/// Of a page of which the head tells where the next one begins: all of it is there before any of it goes out. Bytes.
+const PAGE: usize = 4 << 20;
 
 /// The lists that are united.
 pub(super) struct Union<'a> {
@@ -27,13 +31,31 @@ pub(super) struct Union<'a> {
     pub(super) at: usize,
     /// Of the sites that are not asked, or gave no list.
     pub(super) places: Vec<(String, Cursor)>,
+    /// What each site came to.
+    pub(super) tried: Vec<(SiteName, String)>,
 }
 
-/// Why the union is not whole although its answer has begun.
+/// A page that is put together before it goes out.
+struct Page {
+    /// Its elements with the commas between them.
+    elements: Vec<u8>,
+    changes: Vec<Change>,
+    /// What the head says of the next one.
+    next: Option<String>,
+    /// Whose document it is.
+    first: usize,
+}
+
+/// Why there is no whole union.
 enum Lost {
     Client(io::Error),
     Site(String),
+    /// Nothing was sent to the client.
+    Refused(Problem),
 }
+
+/// A site's list broke: which source it was.
+type Broke = (usize, Failed);
 
 impl From<io::Error> for Lost {
     fn from(error: io::Error) -> Self {
@@ -41,16 +63,10 @@ impl From<io::Error> for Lost {
     }
 }
 
-impl From<Failed> for Lost {
-    fn from(failed: Failed) -> Self {
+impl From<Broke> for Lost {
+    fn from((_, failed): Broke) -> Self {
         Self::Site(failed.detail)
     }
-}
-
-/// A field around the list with another value than the first site's.
-struct Change {
-    pointer: Vec<String>,
-    value: Value,
 }
 
 impl Union<'_> {
@@ -60,30 +76,19 @@ impl Union<'_> {
         client: &mut Wire<C>,
         scoped: &Scoped<'_>,
         asked: &RequestHead,
-        tried: &[(SiteName, String)],
     ) -> Result<Finished, RunError>
     where
         C: Stream,
     {
-        let first = self.sources.iter().position(|source| source.site == scoped.plan.entry).unwrap_or(0);
-        let Some(head) = self.sources.get(first).map(|source| source.head.clone()) else {
-            return Err(lost(Cause::Closed));
-        };
         let mut out = Out::new(client, asked);
-        out.head(answer::head(&head, asked, scoped.id, tried));
-        let written = async {
-            if asked.method() != "HEAD" {
-                self.document(&mut out, first, scoped, asked).await?;
-            }
-            Ok(out.end().await?)
-        };
-        match written.await {
-            Ok(()) => Ok(Finished {
-                status: head.status(),
+        match self.written(&mut out, scoped, asked).await {
+            Ok(status) => Ok(Finished {
+                status,
                 bytes_in: 0,
                 bytes_out: out.bytes,
                 next: if asked.persists() && asked.version() != Version::Http10 { Next::Request } else { Next::End },
             }),
+            Err(Lost::Refused(problem)) => Err(RunError::refused(problem, scoped.request)),
             Err(Lost::Client(error)) => Err(lost(Cause::Io(error))),
             Err(Lost::Site(detail)) => {
                 tracing::warn!(request = scoped.id, detail, "a list of several sites is broken off");
@@ -93,7 +98,39 @@ impl Union<'_> {
         }
     }
 
-    async fn document<C>(
+    /// The answer's status, once it is on its way whole.
+    async fn written<C>(&mut self, out: &mut Out<'_, C>, scoped: &Scoped<'_>, asked: &RequestHead) -> Result<u16, Lost>
+    where
+        C: Stream,
+    {
+        let with_body = asked.method() != "HEAD";
+        let mut page = if with_body && self.is_told_in_head() { Some(self.page(scoped, asked).await?) } else { None };
+        let first = page.as_ref().map_or_else(|| self.first(scoped), |page| page.first);
+        let head = self.head(first)?;
+        let own = Own {
+            list: &self.ask.list,
+            tried: &self.tried,
+            next: page.as_mut().and_then(|page| page.next.take()),
+            totals: self.head_totals(),
+        };
+        out.head(answer::head(&head, asked, scoped.id, &own));
+        match page {
+            _ if !with_body => {}
+            Some(page) => {
+                out.put(self.frame(first)?.opened().as_bytes()).await?;
+                out.put(b"[").await?;
+                out.put(&page.elements).await?;
+                out.put(b"]").await?;
+                out.put(self.frame(first)?.closed(&page.changes).as_bytes()).await?;
+            }
+            None => self.stream(out, first, scoped, asked).await?,
+        }
+        out.end().await?;
+        Ok(head.status())
+    }
+
+    /// Writes the body while it comes.
+    async fn stream<C>(
         &mut self,
         out: &mut Out<'_, C>,
         first: usize,
@@ -103,44 +140,109 @@ impl Union<'_> {
     where
         C: Stream,
     {
-        let path = self.sources.get(first).map(|source| source.splitter.path().to_vec()).unwrap_or_default();
-        let opened = self.opened(first, &path);
+        let opened = self.frame(first)?.opened();
         out.put(opened.as_bytes()).await?;
         out.put(b"[").await?;
-        let mark = self.ask.list.mark;
-        let mut count = 0;
-        while self.ask.paging != Paging::Id || self.ask.limit.is_none_or(|limit| count < limit) {
-            let Some(at) = self.next().await? else { break };
-            let Some(source) = self.sources.get_mut(at) else { break };
-            let Some(element) = source.take() else { break };
-            if count > 0 {
-                out.put(b",").await?;
-            }
-            let (whole, end) = if mark { marked(&element, &source.site) } else { (&*element, String::new()) };
-            out.put(whole).await?;
-            out.put(end.as_bytes()).await?;
+        let (mut count, cuts) = (0, self.ask.cuts());
+        while !cuts || self.ask.limit.is_none_or(|limit| count < limit) {
+            let Some(element) = self.element(count > 0).await? else { break };
+            out.put(&element).await?;
             count += 1;
         }
         out.put(b"]").await?;
-        let changes = self.changes(first, scoped, asked).await?;
-        let closed = self.closed(first, &path, &changes);
+        let (changes, _) = self.changes(first, scoped, asked).await?;
+        let closed = self.frame(first)?.closed(&changes);
         out.put(closed.as_bytes()).await?;
         Ok(())
     }
 
-    /// The site with the next element, which is first in its queue; None at the page's end.
-    async fn next(&mut self) -> Result<Option<usize>, Failed> {
-        if self.ask.order.is_empty() { self.next_in_turn().await } else { self.next_in_order().await }
+    /// Whether the head has to say where the next page begins.
+    fn is_told_in_head(&self) -> bool {
+        let another = || self.ask.limit.is_some() || self.sources.iter().any(|source| source.link(self.ask).is_some());
+        self.ask.list.header().is_some() && another()
     }
 
-    async fn next_in_turn(&mut self) -> Result<Option<usize>, Failed> {
-        let whole_pages = matches!(self.ask.paging, Paging::Link | Paging::Token) && self.ask.limit.is_some();
+    /// The whole page. A site whose list breaks meanwhile is left out of the rest of it, and named.
+    async fn page(&mut self, scoped: &Scoped<'_>, asked: &RequestHead) -> Result<Page, Lost> {
+        let (mut elements, mut count, mut failures) = (Vec::new(), 0, Vec::new());
+        while elements.len() < PAGE && self.ask.limit.is_none_or(|limit| count < limit) {
+            match self.element(count > 0).await {
+                Ok(None) => break,
+                Ok(Some(element)) => {
+                    elements.extend_from_slice(&element);
+                    count += 1;
+                }
+                Err(broke) => failures.push(self.leave_out(broke)),
+            }
+        }
+        loop {
+            if self.sources.is_empty() {
+                return Err(Lost::Refused(nobody(&failures)));
+            }
+            let first = self.first(scoped);
+            match self.changes(first, scoped, asked).await {
+                Ok((changes, next)) => return Ok(Page { elements, changes, next, first }),
+                Err(Changing::Broke(broke)) => failures.push(self.leave_out(broke)),
+                Err(Changing::Lost(detail)) => return Err(Lost::Refused(super::broken(detail))),
+            }
+        }
+    }
+
+    /// What was taken of it stays; the rest may be had with a later page.
+    fn leave_out(&mut self, (at, failed): Broke) -> Failed {
+        if at < self.sources.len() {
+            let source = self.sources.remove(at);
+            let outcome = failed.outcome.to_owned();
+            self.tried.iter_mut().filter(|(site, _)| *site == source.site).for_each(|one| one.1 = outcome.clone());
+            self.places.push((source.site.to_string(), source.broken_at(self.ask)));
+            if at < self.at {
+                self.at -= 1;
+            }
+        }
+        failed
+    }
+
+    /// The source whose document is the union's: the entry site's, else the first.
+    fn first(&self, scoped: &Scoped<'_>) -> usize {
+        self.sources.iter().position(|source| source.site == scoped.plan.entry).unwrap_or(0)
+    }
+
+    fn head(&self, first: usize) -> Result<AnswerHead, Lost> {
+        let source = self.sources.get(first).ok_or_else(|| Lost::Site("no list is left".to_owned()))?;
+        Ok(source.head.clone())
+    }
+
+    fn frame(&self, first: usize) -> Result<Frame<'_>, Lost> {
+        let source = self.sources.get(first).ok_or_else(|| Lost::Site("no list is left".to_owned()))?;
+        Ok(Frame { list: &self.ask.list, source })
+    }
+
+    /// The next element with its mark, behind a comma if it is not the first; None at the page's end.
+    async fn element(&mut self, behind: bool) -> Result<Option<Vec<u8>>, Broke> {
+        let next = if self.ask.order.is_empty() { self.next_in_turn().await? } else { self.next_in_order().await? };
+        let Some(source) = next.and_then(|at| self.sources.get_mut(at)) else { return Ok(None) };
+        let Some(element) = source.take() else { return Ok(None) };
+        let mut out = Vec::with_capacity(element.len() + 64);
+        if behind {
+            out.push(b',');
+        }
+        let (whole, end) = if self.ask.list.mark { marked(&element, &source.site) } else { (&*element, String::new()) };
+        out.extend_from_slice(whole);
+        out.extend_from_slice(end.as_bytes());
+        Ok(Some(out))
+    }
+
+    /// The site with the next element, which is first in its queue; None at the page's end.
+    async fn next_in_turn(&mut self) -> Result<Option<usize>, Broke> {
+        let ask = self.ask;
+        let pages = matches!(ask.paging, Paging::Link | Paging::Token) && ask.list.header().is_none();
+        let whole_pages = pages && ask.limit.is_some();
         while let Some(source) = self.sources.get_mut(self.at) {
-            if source.peek(self.ask).await? {
+            if source.peek(ask).await.map_err(|failed| (self.at, failed))? {
                 return Ok(Some(self.at));
             }
             // What follows stands on this site's next page; and a page that has a length is one site's.
-            if source.has_more(self.ask) || (whole_pages && source.has_taken()) {
+            if source.has_more(ask) || (whole_pages && source.has_taken()) {
                 return Ok(None);
             }
             self.at += 1;
@@ -148,11 +250,11 @@ impl Union<'_> {
         Ok(None)
     }
 
-    async fn next_in_order(&mut self) -> Result<Option<usize>, Failed> {
+    async fn next_in_order(&mut self) -> Result<Option<usize>, Broke> {
         let mut least: Option<usize> = None;
         for at in 0..self.sources.len() {
             let Some(source) = self.sources.get_mut(at) else { continue };
-            if !source.peek(self.ask).await? {
+            if !source.peek(self.ask).await.map_err(|failed| (at, failed))? {
                 if source.has_more(self.ask) {
                     // Its next element may come before all that the others have left.
                     return Ok(None);
@@ -171,122 +273,106 @@ impl Union<'_> {
         Ok(least)
     }
 
-    /// The first site's document up to the list, without what may change.
-    fn opened(&self, first: usize, path: &[String]) -> String {
-        let mut text = String::new();
-        for (level, key) in path.iter().enumerate() {
-            text.push('{');
-            for member in self.sources.get(first).into_iter().flat_map(|source| &source.members) {
-                if member.level == level && member.before && !self.may_change(member.level, &member.key, path) {
-                    text += &format!("{}:{},", quoted(&member.key), String::from_utf8_lossy(&member.value));
-                }
-            }
-            text += &format!("{}:", quoted(key));
-        }
-        text
-    }
-
-    fn may_change(&self, level: usize, key: &str, path: &[String]) -> bool {
-        let list = &self.ask.list;
-        let pointers = list.next.iter().chain(&list.token).chain(&list.totals);
-        pointers
-            .map(|pointer| segments(pointer.get_ref()))
-            .any(|pointer| place(&pointer, path).is_some_and(|(at, name, _)| at == level && name == key))
-    }
-
-    /// The first site's document behind the list.
-    fn closed(&self, first: usize, path: &[String], changes: &[Change]) -> String {
-        let mut text = String::new();
-        for level in (0..path.len()).rev() {
-            let mut made: Vec<&Change> = Vec::new();
-            let here = |change: &&Change| place(&change.pointer, path).is_some_and(|(at, ..)| at == level);
-            for member in self.sources.get(first).into_iter().flat_map(|source| &source.members) {
-                let changes_here = self.may_change(level, &member.key, path);
-                if member.level != level || (member.before && !changes_here) {
-                    continue;
-                }
-                let mut value = String::from_utf8_lossy(&member.value).into_owned();
-                for change in changes.iter().filter(here) {
-                    let Some((_, name, rest)) = place(&change.pointer, path) else { continue };
-                    if *name == member.key {
-                        let mut read = serde_json::from_str(&value).unwrap_or_default();
-                        set(&mut read, rest, change.value.clone());
-                        value = read.to_string();
-                        made.push(change);
-                    }
-                }
-                text += &format!(",{}:{value}", quoted(&member.key));
-            }
-            for change in changes.iter().filter(here) {
-                if made.iter().any(|known| std::ptr::eq(*known, change)) {
-                    continue;
-                }
-                let Some((_, name, rest)) = place(&change.pointer, path) else { continue };
-                let mut value = Value::Null;
-                set(&mut value, rest, change.value.clone());
-                text += &format!(",{}:{value}", quoted(name));
-            }
-            text.push('}');
-        }
-        text
-    }
-
-    /// Reads what is needed of the documents' ends, and says what differs from the first site's.
-    async fn changes(&mut self, first: usize, scoped: &Scoped<'_>, asked: &RequestHead) -> Result<Vec<Change>, Lost> {
+    /// Reads what is needed of the documents' ends. What differs from the first site's document, and what the head says of
+    /// the next page.
+    async fn changes(
+        &mut self,
+        first: usize,
+        scoped: &Scoped<'_>,
+        asked: &RequestHead,
+    ) -> Result<(Vec<Change>, Option<String>), Changing> {
         let ask = self.ask;
-        let mut all = std::mem::take(&mut self.places);
-        let mut goes_on = false;
-        for source in &mut self.sources {
-            source.peek(ask).await?;
-            let place = source.place(ask);
-            let place = place.ok_or_else(|| Lost::Site(format!("{}: no place to go on from", source.site)))?;
-            goes_on |= !matches!(place, Cursor::Done(_)) && ask.paging != Paging::None;
+        let (all, goes_on) = self.all_places().await?;
+        for (at, source) in self.sources.iter_mut().enumerate() {
+            if at == first || !ask.list.totals.is_empty() {
+                source.drain(ask).await.map_err(|failed| (at, failed))?;
+            }
+        }
+        let pointers = ask.list.totals.iter();
+        let sums = pointers.enumerate().filter_map(|(at, pointer)| {
+            Some(Change { pointer: segments(pointer.get_ref()), value: Value::from(self.sum(at)?) })
+        });
+        let mut changes: Vec<Change> = sums.collect();
+        if !goes_on {
+            return Ok((changes, None));
+        }
+        let next = self.next_page(all, scoped, asked)?;
+        match ask.list.token.as_ref().or(ask.list.next.as_ref()) {
+            Some(field) => {
+                changes.push(Change { pointer: segments(field.get_ref()), value: Value::from(next) });
+                Ok((changes, None))
+            }
+            None => Ok((changes, Some(next))),
+        }
+    }
+
+    /// Where each site's list goes on, and whether there is another page.
+    async fn all_places(&mut self) -> Result<(Vec<(String, Cursor)>, bool), Changing> {
+        let (mut all, mut goes_on) = (self.places.clone(), false);
+        for (at, source) in self.sources.iter_mut().enumerate() {
+            source.peek(self.ask).await.map_err(|failed| (at, failed))?;
+            let place = source.place(self.ask);
+            let place = place.ok_or_else(|| Changing::Lost(format!("{}: no place to go on from", source.site)))?;
+            goes_on |= !matches!(place, Cursor::Done(_)) && self.ask.paging != Paging::None;
             all.push((source.site.to_string(), place));
         }
-        if let Some(source) = self.sources.get_mut(first) {
-            source.drain(ask).await?;
-        }
-        let mut changes = Vec::new();
-        if !ask.list.totals.is_empty() {
-            for source in &mut self.sources {
-                source.drain(ask).await?;
-            }
-            changes.extend(self.totals(&all));
-        }
-        let field = ask.list.token.as_ref().or(ask.list.next.as_ref());
-        if let (true, Some(field)) = (goes_on, field) {
-            let marker = Marker(all).write();
-            let marker = marker.ok_or_else(|| Lost::Site("the next page's marker is too long".to_owned()))?;
-            let value = match ask.paging {
-                Paging::Token => marker,
-                _ => {
-                    let like = self.sources.iter().find_map(|source| source.link(ask));
-                    ask.next(asked, scoped.plan, &marker, like.as_deref())
-                }
-            };
-            changes.push(Change { pointer: segments(field.get_ref()), value: Value::from(value) });
-        }
-        Ok(changes)
+        // Pages follow one another in the same order of sites.
+        all.sort_by_key(|(site, _)| self.tried.iter().position(|(tried, _)| tried.as_str() == site));
+        Ok((all, goes_on))
     }
 
-    /// Each total of the sites that gave a list, also on a page before.
-    fn totals(&self, places: &[(String, Cursor)]) -> Vec<Change> {
-        let ask = self.ask;
-        let ended = places.iter().filter(|(site, _)| self.sources.iter().all(|source| source.site.as_str() != site));
-        let ended: Vec<&Vec<Option<i64>>> = ended
-            .filter_map(|(_, cursor)| if let Cursor::Done(totals) = cursor { Some(totals) } else { None })
-            .collect();
-        let lists: Vec<Vec<Option<i64>>> = self.sources.iter().map(|source| source.totals(ask)).collect();
-        let sum = |at: usize| {
-            let here = lists.iter().chain(ended.iter().copied()).filter_map(|totals| totals.get(at).copied().flatten());
-            here.reduce(i64::saturating_add)
-        };
-        let pointers = ask.list.totals.iter().enumerate();
-        pointers
-            .filter_map(|(at, pointer)| {
-                Some(Change { pointer: segments(pointer.get_ref()), value: Value::from(sum(at)?) })
-            })
-            .collect()
+    /// What leads to the next page.
+    fn next_page(
+        &self,
+        all: Vec<(String, Cursor)>,
+        scoped: &Scoped<'_>,
+        asked: &RequestHead,
+    ) -> Result<String, Changing> {
+        let marker = Marker(all).write();
+        let marker = marker.ok_or_else(|| Changing::Lost("the next page's marker is too long".to_owned()))?;
+        if self.ask.paging == Paging::Token {
+            return Ok(marker);
+        }
+        let like = self.sources.iter().find_map(|source| source.link(self.ask));
+        Ok(self.ask.next(asked, scoped.plan, &marker, like.as_deref()))
+    }
+
+    /// A total of the sites that gave a list, also on a page before.
+    fn sum(&self, at: usize) -> Option<i64> {
+        let ended = self.places.iter().filter_map(|(_, cursor)| match cursor {
+            Cursor::Done(totals) => totals.get(at).copied().flatten(),
+            _ => None,
+        });
+        let here = self.sources.iter().filter_map(|source| source.totals(self.ask).get(at).copied().flatten());
+        here.chain(ended).reduce(i64::saturating_add)
+    }
+
+    /// The sums that stand in the head.
+    fn head_totals(&self) -> Vec<(&str, Option<i64>)> {
+        let before = self.ask.list.totals.len();
+        let names = self.ask.list.total_headers.iter().enumerate();
+        names.map(|(at, name)| (name.get_ref().as_str(), self.sum(before + at))).collect()
+    }
+}
+
+/// Why there is no end of the document.
+enum Changing {
+    Broke(Broke),
+    Lost(String),
+}
+
+impl From<Broke> for Changing {
+    fn from(broke: Broke) -> Self {
+        Self::Broke(broke)
+    }
+}
+
+impl From<Changing> for Lost {
+    fn from(error: Changing) -> Self {
+        match error {
+            Changing::Broke(broke) => broke.into(),
+            Changing::Lost(detail) => Self::Site(detail),
+        }
     }
 }
 
@@ -302,45 +388,8 @@ fn marked<'a>(element: &'a [u8], site: &SiteName) -> (&'a [u8], String) {
     (inside, format!("{comma}\"cheops_site\":{}}}", quoted(site.as_str())))
 }
 
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-/// Sets a field, and makes what leads to it.
-fn set(value: &mut Value, path: &[String], new: Value) {
-    let Some((name, rest)) = path.split_first() else {
-        *value = new;
-        return;
-    };
-    if let Ok(at) = name.parse::<usize>().map(|at| at.min(64))
-        && !value.is_object()
-    {
-        if !value.is_array() {
-            *value = Value::Array(Vec::new());
-        }
-        if let Value::Array(array) = value {
-            array.resize(array.len().max(at + 1), Value::Null);
-            array.get_mut(at).into_iter().for_each(|value| set(value, rest, new.clone()));
-        }
-        return;
-    }
-    if !value.is_object() {
-        let mut object = Map::new();
-        if name == "href" {
-            // Clients look for the relation (RFC 8288, 3.3).
-            object.insert("rel".to_owned(), Value::from("next"));
-        }
-        *value = Value::Object(object);
-    }
-    if let Value::Object(object) = value {
-        set(object.entry(name.clone()).or_insert(Value::Null), rest, new);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -352,17 +401,5 @@ mod tests {
         assert_eq!(mark(r#"{"a":1.0 }"#), r#"{"a":1.0 ,"cheops_site":"Ber\"lin"}"#);
         assert_eq!(mark("{ }"), r#"{ "cheops_site":"Ber\"lin"}"#);
         assert_eq!((mark("[1]"), mark("7")), ("[1]".to_owned(), "7".to_owned()));
-    }
-
-    #[test]
-    fn fields_are_set_and_made() {
-        let made = |mut value: Value, pointer: &str| {
-            set(&mut value, &segments(pointer), json!("x"));
-            value
-        };
-        assert_eq!(made(Value::Null, "/0/href"), json!([{"rel": "next", "href": "x"}]));
-        assert_eq!(made(json!({"a": 1}), "/continue"), json!({"a": 1, "continue": "x"}));
-        assert_eq!(made(json!([{"href": "old", "rel": "next"}]), "/0/href"), json!([{"href": "x", "rel": "next"}]));
-        assert_eq!(made(json!(null), ""), json!("x"));
     }
 }

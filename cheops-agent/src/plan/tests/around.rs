@@ -62,11 +62,10 @@ fn the_nearest_to_the_named_site_is_tried_first() {
         ("{Nova: Nantes || *}", "first-of Nantes Berlin Paris"),
     ] {
         for method in ["GET", "POST"] {
-            // Lists of every site are united.
-            let lists = method == "GET"
-                && !expected.starts_with("first-of Nantes")
-                && scope.trim_end_matches('}').ends_with('*');
-            let expected = if lists { expected.replace("first-of", "gather") } else { expected.to_owned() };
+            // The lists of all of them are united, also where there is but one; with `||` it's the first that answers.
+            let lists = method == "GET" && !scope.contains("||");
+            let sites = expected.trim_start_matches("first-of").trim_start_matches("at").replace("direct", " Berlin");
+            let expected = if lists { format!("gather{sites}") } else { expected.to_owned() };
             assert_eq!(short(&planned(&fixture, method, scope).route), expected, "{scope}");
         }
     }
@@ -83,7 +82,7 @@ fn the_star_counts_from_the_entry_site() {
 fn each_site_is_told_with_its_distance_and_why() {
     let fixture = fixture(&ALL[..3]);
     let plan = planned(&fixture, "GET", "{Nova: around(Paris, 10ms)}");
-    assert_eq!(short(&plan.route), "at Paris");
+    assert_eq!(short(&plan.route), "gather Paris");
     assert_eq!(codes(&plan), [("Paris", "in-range"), ("Berlin", "out-of-range"), ("Nantes", "distance-unknown")]);
     let texts: Vec<&str> = plan.reasons.iter().map(|reason| reason.text.as_str()).collect();
     assert!(texts.contains(&"Berlin, 20 ms from Paris (Paris measured it 0.0 s ago): is out of range, 10 ms at most"));
@@ -98,7 +97,7 @@ fn each_site_is_told_with_its_distance_and_why() {
 fn what_the_other_end_measured_counts_too() {
     let fixture = fixture(&[("Nantes", "Paris", 7, 3)]);
     let plan = planned(&fixture, "GET", "{Nova: around(Paris, 50ms)}");
-    assert_eq!(short(&plan.route), "first-of Paris Nantes");
+    assert_eq!(short(&plan.route), "gather Paris Nantes");
     assert_eq!(plan.candidates[1].by, Some("Nantes".into()));
 }
 
@@ -113,7 +112,7 @@ fn dead_sites_are_not_in_range_and_last_of_all() {
     assert_eq!(short(&plan.route), "first-of Berlin Nantes Paris");
     assert_eq!(codes(&plan)[2], ("Paris", "down-tried-last"));
     fixture.distances.stands(&"Nantes".into(), State::Suspect);
-    assert_eq!(short(&planned(&fixture, "GET", "{Nova: around(Nantes, 1ms)}").route), "at Nantes");
+    assert_eq!(short(&planned(&fixture, "GET", "{Nova: around(Nantes, 1ms)}").route), "gather Nantes");
 }
 
 /// Unknown distance is not zero, and not any other number either.
@@ -146,7 +145,7 @@ fn sites_without_the_service_are_left_out() {
     let fixture = fixture(&ALL);
     let at = |to, scope| by_header(&fixture, to, "GET", "/a", scope);
     let solo = plan(at("10.0.0.1:70", "{Solo: around(Berlin, 1s)}"));
-    assert_eq!(short(&solo.route), "direct");
+    assert_eq!(short(&solo.route), "gather Berlin");
     assert_eq!(codes(&solo), [("Berlin", "in-range"), ("Paris", "no-endpoint"), ("Nantes", "no-endpoint")]);
     let vault = plan(at("10.0.1.1:443", "{Vault: *}"));
     assert_eq!(vault.candidates.iter().filter(|one| one.verdict == Verdict::In).count(), 1, "the others' are https");
@@ -168,7 +167,35 @@ fn a_workflow_carries_the_expression() {
     let head = head("GET", "/v2/servers", None);
     let workflow = Some(Workflow { scope: &scope, entry: &entry });
     let asked = Asked { head: &head, orig: orig(BERLIN), session: None, workflow };
-    assert_eq!(short(&super::plan(decide(&asked, &fixture.world())).route), "first-of Nantes Berlin");
+    assert_eq!(short(&super::plan(decide(&asked, &fixture.world())).route), "gather Nantes Berlin");
+}
+
+/// Which sites are in range may change from page to page; a list that was begun goes on where it was begun.
+#[test]
+fn a_list_goes_on_at_the_sites_where_it_was_begun() {
+    use crate::plan::marker::{Cursor, Marker};
+    let fixture = fixture(&ALL);
+    let places = ["Nantes", "Paris", "Atlantis"].map(|site| (site.to_owned(), Cursor::Fresh));
+    let marker = Marker(places.to_vec()).write().expect("short");
+    let at = |scope: &str, marker: &str| {
+        plan(by_header(&fixture, BERLIN, "GET", &format!("/v2/servers?cheops-marker={marker}"), scope))
+    };
+    for (scope, expected) in [
+        ("{Nova: around(Berlin, 1ms)}", "gather Nantes Paris"),
+        ("{Nova: *}", "gather Nantes Paris"),
+        ("{Nova: Paris & *}", "gather Nantes Paris"),
+        // These are named, and no distance changes them.
+        ("{Nova: Berlin & Paris}", "gather Berlin Paris"),
+        ("{Nova: Berlin || around(Paris, 1ms)}", "first-of Berlin Paris"),
+    ] {
+        let plan = at(scope, &marker);
+        assert_eq!(short(&plan.route), expected, "{scope}");
+        let told = plan.reasons.iter().any(|reason| reason.code == "list-goes-on");
+        assert_eq!(told, expected == "gather Nantes Paris", "{:?}", plan.reasons);
+    }
+    for marker in ["", "7", &marker[1..]] {
+        assert_eq!(short(&at("{Nova: around(Berlin, 1ms)}", marker).route), "gather Berlin");
+    }
 }
 
 /// What nobody measured is estimated, told as an estimate, and in range only with all of its error.

@@ -17,7 +17,7 @@ const MOST: usize = 16 * 1024;
 
 /// A place in one site's list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Cursor {
+pub enum Cursor {
     /// At its beginning.
     #[default]
     #[serde(rename = "f")]
@@ -28,6 +28,9 @@ pub(super) enum Cursor {
     /// At a page, by its token or the query of its URL.
     #[serde(rename = "p")]
     At(String),
+    /// In a page, as above or the first, behind so many of its elements.
+    #[serde(rename = "i")]
+    Within(Option<String>, usize),
     /// At its end, with the totals that it told.
     #[serde(rename = "d")]
     Done(Vec<Option<i64>>),
@@ -35,11 +38,11 @@ pub(super) enum Cursor {
 
 /// The places in all lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Marker(pub(super) Vec<(String, Cursor)>);
+pub struct Marker(pub Vec<(String, Cursor)>);
 
 impl Marker {
     /// None if it would be too long.
-    pub(super) fn write(&self) -> Option<String> {
+    pub fn write(&self) -> Option<String> {
         let mut bytes = serde_json::to_vec(self).ok()?;
         let sum = crc32fast::hash(&bytes);
         bytes.extend_from_slice(&sum.to_be_bytes());
@@ -49,7 +52,7 @@ impl Marker {
 
     /// # Errors
     /// When it is none that an agent wrote.
-    pub(super) fn read(text: &str) -> Result<Self, Problem> {
+    pub fn read(text: &str) -> Result<Self, Problem> {
         let bad = |why: &str| {
             let mut problem = Problem::new(Code::InvalidMarker, why);
             problem.hint = Some("Follow the answer's own link to the next page.".to_owned());
@@ -66,8 +69,14 @@ impl Marker {
         serde_json::from_slice(content).map_err(|_| bad("the marker can't be read"))
     }
 
-    pub(super) fn of(&self, site: &SiteName) -> Cursor {
+    /// The place in one site's list; its beginning, if nothing is known of it.
+    pub fn of(&self, site: &SiteName) -> Cursor {
         self.0.iter().find(|(known, _)| known == site.as_str()).map(|(_, cursor)| cursor.clone()).unwrap_or_default()
+    }
+
+    /// The sites whose lists are united, in their order.
+    pub fn sites(&self) -> impl Iterator<Item = SiteName> {
+        self.0.iter().map(|(site, _)| SiteName::from(site.as_str()))
     }
 }
 
@@ -82,6 +91,7 @@ mod tests {
             ("Paris".to_owned(), Cursor::Done(vec![Some(7), None])),
             ("Nantes".to_owned(), Cursor::At("x=1&y=é".to_owned())),
             ("Lyon".to_owned(), Cursor::Fresh),
+            ("Nice".to_owned(), Cursor::Within(Some("2".to_owned()), 7)),
         ]);
         let text = marker.write().expect("short");
         assert_eq!(Marker::read(&text), Ok(marker.clone()));
