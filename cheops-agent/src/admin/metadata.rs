@@ -89,7 +89,8 @@ pub fn section(agent: &Agent, snapshot: &Snapshot) -> Metadata {
     }
 }
 
-fn endpoints(agent: &Agent) -> Vec<String> {
+/// Where this agent's file says that the backend is.
+pub(super) fn endpoints(agent: &Agent) -> Vec<String> {
     match &agent.config().metadata {
         crate::config::MetadataConfig::Embedded => Vec::new(),
     }

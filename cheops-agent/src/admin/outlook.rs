@@ -11,13 +11,8 @@ use crate::metadata::{Cluster, Key};
 /// A backend that is silent for so long can't be written to.
 const SILENT: Duration = Duration::from_secs(15);
 
-/// The outlook of this moment.
-pub fn of(agent: &Agent) -> Outlook {
-    with(agent, agent.metadata.cluster().as_deref())
-}
-
-/// The same with more known of the cluster.
-pub fn with(agent: &Agent, cluster: Option<&Cluster>) -> Outlook {
+/// The outlook of this moment, with what is known of the cluster.
+pub fn of(agent: &Agent, cluster: Option<&Cluster>) -> Outlook {
     let store = &agent.metadata;
     let kept = match store.is_embedded() {
         true => Kept::Embedded,

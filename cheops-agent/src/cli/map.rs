@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::output::{Output, Rows, field, items, milliseconds, seconds};
 use super::{Context, Exit};
 
 /// The longest bar, in columns.
-const LONGEST: usize = 40;
-/// What stands beside a bar, besides the site's name.
-const BESIDE: usize = 24;
+const LONGEST: f64 = 40.0;
+/// Names are not cut shorter, however narrow the terminal.
+const SHORTEST: usize = 8;
 /// Where nothing says how wide the terminal is.
 const WIDTH: usize = 80;
 
 pub fn run(context: &Context) -> anyhow::Result<Exit> {
     let document = context.client.get("/v1/map")?;
-    let names = Rows { header: &["NAME"], narrow: 1, rows: Vec::new() };
-    let rows = items(&document, "sites").iter().map(|site| vec![field(site, "name")]).collect();
-    let names = Rows { rows, ..names };
+    let names = items(&document, "sites").iter().map(|site| vec![field(site, "name")]).collect();
+    let names = Rows { header: &["NAME"], narrow: 1, rows: names };
     context.output.print(&document, &names, || text(&document, context.output, width()))?;
     Ok(Exit::Yes)
 }
@@ -42,7 +41,7 @@ struct Known {
     hears: bool,
 }
 
-/// The map for people, at most `width` columns wide as far as names allow.
+/// The map for people, at most `width` columns wide as far as what is told of a site allows; names are cut.
 fn text(document: &Value, output: Output, width: usize) -> String {
     let sites: Vec<(String, String)> =
         items(document, "sites").iter().map(|site| (field(site, "name"), field(site, "state"))).collect();
@@ -63,7 +62,7 @@ fn text(document: &Value, output: Output, width: usize) -> String {
     let mut lines = star(&here, &sites, &known, output, width);
     if sites.len() > 2 {
         lines.push(String::new());
-        lines.extend(matrix(&sites, &known, width).unwrap_or_else(|| pairs(&known)));
+        lines.extend(matrix(&sites, &known, width).unwrap_or_else(|| pairs(&known, width)));
     }
     lines.join("\n")
 }
@@ -72,38 +71,53 @@ type Measurements = BTreeMap<(String, String), Known>;
 
 /// The other sites as seen from here, the nearest first, each as far to the right as it is away.
 fn star(here: &str, sites: &[(String, String)], known: &Measurements, output: Output, width: usize) -> Vec<String> {
+    let of = |name: &str| known.get(&(here.to_owned(), name.to_owned()));
+    let far = |name| of(name).map_or(f64::INFINITY, |known| known.ms);
     let mut others: Vec<_> = sites.iter().filter(|(name, _)| name != here).collect();
-    let of = |name: &String| known.get(&(here.to_owned(), name.clone()));
-    others.sort_by(|(one, _), (other, _)| {
-        let far = |name| of(name).map_or(f64::INFINITY, |known| known.ms);
-        far(one).total_cmp(&far(other))
+    others.sort_by(|(one, _), (other, _)| far(one).total_cmp(&far(other)));
+    // Beside bar and name: the branch, two spaces, and what is told.
+    let beside = |name: &str, state: &str| told(of(name)).width() + ", ".len() + state.width() + 3;
+    let widest = others.iter().map(|(name, state)| beside(name, state) + 1).max().unwrap_or_default();
+    let names = others.iter().map(|(name, _)| name.width()).max().unwrap_or_default();
+    let names = names.min(width.saturating_sub(widest).max(SHORTEST));
+    let farthest = others.iter().filter_map(|(name, _)| of(name)).map(|known| known.ms).fold(0.0, f64::max);
+    let part = |known: &Known| if farthest > 0.0 { known.ms / farthest } else { 0.0 };
+    // So long that each line ends in time.
+    let longest = others.iter().filter_map(|(name, state)| {
+        let room = width.saturating_sub(beside(name, state) + names);
+        Some(room as f64 / part(of(name)?))
     });
-    let name_width = others.iter().map(|(name, _)| name.width()).max().unwrap_or_default();
-    let longest = width.saturating_sub(name_width + BESIDE).clamp(1, LONGEST);
-    let farthest =
-        others.iter().filter_map(|(name, _)| of(name)).map(|known| known.ms).fold(f64::MIN_POSITIVE, f64::max);
-    let mut lines = vec![format!("{here} (here)")];
+    let longest = longest.fold(LONGEST, f64::min);
+    let mut lines = vec![cut(&format!("{here} (here)"), width)];
     for (index, (name, state)) in others.iter().enumerate() {
         let branch = if index + 1 == others.len() { '└' } else { '├' };
-        let state = match state.as_str() {
-            "up" => output.good(state),
-            "down" => output.bad(state),
-            _ => output.doubtful(state),
-        };
-        let (bar, told) = match of(name) {
-            Some(known) => {
-                let length = ((known.ms / farthest * longest as f64).round() as usize).clamp(1, longest);
-                let (line, told) = match &known.error {
-                    None => ("─", format!("{} ago", known.age)),
-                    Some(error) => ("┄", format!("estimated, ±{error}")),
-                };
-                (line.repeat(length), format!("{} ({told})", known.text))
-            }
-            None => ("┄".to_owned(), "distance unknown".to_owned()),
-        };
-        lines.push(format!("{branch}{bar} {} {told}, {state}", padded(name, name_width, false)));
+        let bar = of(name).map_or_else(|| "┄".to_owned(), |known| bar(known, part(known) * longest));
+        let shown = padded(&cut(name, names), names, false);
+        lines.push(format!("{branch}{bar} {shown} {}, {}", told(of(name)), painted(state, output)));
     }
     lines
+}
+
+/// An estimated way is broken.
+fn bar(known: &Known, length: f64) -> String {
+    let line = if known.error.is_some() { "┄" } else { "─" };
+    line.repeat((length as usize).max(1))
+}
+
+fn told(known: Option<&Known>) -> String {
+    match known {
+        None => "distance unknown".to_owned(),
+        Some(Known { text, error: Some(error), .. }) => format!("{text} (estimated, ±{error})"),
+        Some(Known { text, age, .. }) => format!("{text} ({age} ago)"),
+    }
+}
+
+fn painted(state: &str, output: Output) -> String {
+    match state {
+        "up" => output.good(state),
+        "down" => output.bad(state),
+        _ => output.doubtful(state),
+    }
 }
 
 /// Everybody to everybody; nothing when it would be too wide.
@@ -145,10 +159,27 @@ fn matrix(sites: &[(String, String)], known: &Measurements, width: usize) -> Opt
 }
 
 /// One line for each distance, where a matrix has no room.
-fn pairs(known: &Measurements) -> Vec<String> {
+fn pairs(known: &Measurements, width: usize) -> Vec<String> {
     let mut all: Vec<_> = known.iter().collect();
     all.sort_by(|(_, one), (_, other)| one.ms.total_cmp(&other.ms));
-    all.iter().map(|((from, to), known)| format!("{} {from} to {to}", padded(&known.text, 7, true))).collect()
+    let line = |((from, to), known): &(&(String, String), &Known)| {
+        cut(&format!("{} {from} to {to}", padded(&known.text, 7, true)), width)
+    };
+    all.iter().map(line).collect()
+}
+
+/// What of a text fits into so many columns.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut room = width.saturating_sub(1);
+    let fits = |sign: &char| {
+        let left = room.checked_sub(sign.width().unwrap_or_default());
+        room = left.unwrap_or_default();
+        left.is_some()
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
 /// By the columns that a text takes, not by its bytes.
@@ -181,8 +212,8 @@ mod tests {
         let drawn = text(&document(), plain, 60);
         let expected = "\
 Berlin (here)
-├───────── Paris    20ms (0s ago), down
-├──────────────────────────── Nantes   60ms (0s ago), up
+├────────── Paris    20ms (0s ago), down
+├──────────────────────────────── Nantes   60ms (0s ago), up
 └┄ Nürnberg distance unknown, unknown
 
 FROM \\ TO  Berlin  Nantes  Nürnberg  Paris
@@ -202,7 +233,7 @@ Paris       20ms!       ?         ?      -
         let estimate = json!({ "from": "Berlin", "to": "Nürnberg", "rtt-ms": 30.0, "error-ms": 6.0, "age-seconds": 9.0, "state": "unknown" });
         document["estimates"] = json!([estimate]);
         let drawn = text(&document, Output::new(Format::Table), 60);
-        assert!(drawn.contains("├┄┄┄┄┄┄┄┄┄┄┄┄┄┄ Nürnberg ~30ms (estimated, ±6.0ms), unknown"), "{drawn}");
+        assert!(drawn.contains("├┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ Nürnberg ~30ms (estimated, ±6.0ms), unknown"), "{drawn}");
         assert!(drawn.contains("Berlin          -    60ms     ~30ms  20ms<"), "{drawn}");
         assert!(
             drawn.ends_with("? unknown\n~ estimated\n! as last measured; it is down\n< heard, but it doesn't answer")
@@ -216,5 +247,16 @@ Paris       20ms!       ?         ?      -
         assert!(drawn.ends_with(
             "  9.5ms Nantes to Paris\n   20ms Berlin to Paris\n   20ms Paris to Berlin\n   60ms Berlin to Nantes"
         ));
+    }
+
+    #[test]
+    fn long_names_are_cut_where_there_is_no_room() {
+        let long = "Saint-Remy-en-Bouzemont-Saint-Genest-et-Isson";
+        let text_of = document().to_string().replace("Nantes", long);
+        let drawn = text(&serde_json::from_str(&text_of).expect("JSON"), Output::new(Format::Table), 44);
+        assert!(drawn.lines().all(|line| line.width() <= 44), "{drawn}");
+        assert!(drawn.contains("Saint-Remy-") && drawn.contains('…') && !drawn.contains(long), "{drawn}");
+        assert_eq!(["Nürnberg", "長い名前"].map(|name| cut(name, 6)), ["Nürnb…", "長い…"]);
+        assert_eq!(cut("Paris", 5), "Paris");
     }
 }

@@ -1,13 +1,12 @@
 //! `cheops status [--wait[=30s]]`
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::Value;
 
-use super::output::{Output, Rows, field, items, milliseconds, seconds};
-use super::{ClientError, Context, Exit};
+use super::output::{Output, field, items, seconds};
+use super::{ClientError, Context, Exit, sites};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -38,7 +37,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
         }
         std::thread::sleep(EVERY);
     };
-    context.output.print(&document, &sites(&document), || text(&document, context.output))?;
+    context.output.print(&document, &sites::table(&document), || text(&document, context.output))?;
     Ok(if ready(&document) { Exit::Yes } else { Exit::No })
 }
 
@@ -46,83 +45,86 @@ fn ready(status: &Value) -> bool {
     status.get("ready").and_then(Value::as_bool) == Some(true)
 }
 
-fn sites(status: &Value) -> Rows {
-    Rows {
-        header: &["SITE", "STATE", "STANDING", "RTT", "AGE", "QUEUE", "PEERS"],
-        narrow: 6,
-        rows: items(status, "sites")
-            .iter()
-            .map(|site| {
-                vec![
-                    field(site, "name"),
-                    field(site, "state"),
-                    field(site, "standing"),
-                    milliseconds(site, "rtt-ms"),
-                    seconds(site, "age-seconds"),
-                    field(site, "queue"),
-                    field(site, "peers"),
-                ]
-            })
-            .collect(),
+/// Lines with a name before each; without one it belongs to the line above.
+#[derive(Default)]
+struct Lines(Vec<String>);
+
+impl Lines {
+    fn add(&mut self, name: &str, what: impl AsRef<str>) {
+        self.0.push(format!("{name:<12} {}", what.as_ref()));
+    }
+
+    fn all(&mut self, name: &str, what: impl IntoIterator<Item = String>) {
+        what.into_iter().for_each(|what| self.add(name, what));
     }
 }
 
+/// The agent and its parts, a table of the sites, and what would happen if one of them went.
 fn text(status: &Value, output: Output) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, what: String| {
-        // Writing to a String can't fail.
-        if writeln!(text, "{name:<12} {what}").is_err() {}
-    };
-    line("agent", agent(status, output));
-    for awaited in items(status, "waiting") {
-        line("", format!("waits for: {}", awaited.as_str().unwrap_or_default()));
-    }
-    let part = |name: &str| status.get(name).cloned().unwrap_or_default();
-    let capture = part("capture");
-    line(
-        "capture",
-        format!(
-            "{}, {} endpoints guarded, self-probe {} ({} ago)",
-            field(&capture, "state"),
-            field(&capture, "guarded"),
-            field(&capture, "probe"),
-            seconds(&capture, "probe-age-seconds"),
-        ),
-    );
-    let metadata = part("metadata");
-    super::metadata::lines(&metadata).into_iter().for_each(|what| line("metadata", what));
-    let membership = part("membership");
-    match field(&membership, "state").as_str() {
+    let mut lines = Lines::default();
+    own(status, output, &mut lines);
+    lines.all("federation", federation(part(status, "membership")));
+    lines.all("one way", items(status, "sites").iter().filter_map(one_way));
+    let warnings = items(status, "warnings").iter().filter_map(Value::as_str);
+    lines.all("warning", warnings.map(|warning| output.doubtful(warning)));
+    let outlook = aloud(part(status, "outlook"), output);
+    format!("{}\n\n{}\n\n{}", lines.0.join("\n"), output.table(&sites::table(status)), outlook.join("\n"))
+}
+
+/// A member of the status; null where it is absent.
+fn part<'a>(status: &'a Value, name: &str) -> &'a Value {
+    status.get(name).unwrap_or(&Value::Null)
+}
+
+/// What this agent says of itself.
+fn own(status: &Value, output: Output, lines: &mut Lines) {
+    lines.add("agent", agent(status, output));
+    let waiting = items(status, "waiting").iter().filter_map(Value::as_str);
+    lines.all("", waiting.map(|awaited| format!("waits for: {awaited}")));
+    lines.add("capture", capture(part(status, "capture")));
+    lines.all("metadata", super::metadata::lines(part(status, "metadata")));
+    lines.all("", super::metadata::members(part(status, "outlook"), output));
+    lines.add("connections", connections(part(status, "connections")));
+    lines.all("earlier", items(status, "earlier").iter().map(earlier));
+}
+
+fn capture(capture: &Value) -> String {
+    format!(
+        "{}, {} endpoints guarded, self-probe {} ({} ago)",
+        field(capture, "state"),
+        field(capture, "guarded"),
+        field(capture, "probe"),
+        seconds(capture, "probe-age-seconds"),
+    )
+}
+
+fn connections(connections: &Value) -> String {
+    format!(
+        "{} open, {} tunnels, {} taken",
+        field(connections, "open"),
+        field(connections, "tunnels"),
+        field(connections, "taken")
+    )
+}
+
+/// Nothing where hosts don't join.
+fn federation(membership: &Value) -> Option<String> {
+    match field(membership, "state").as_str() {
         "not-joined" => {
-            let trouble = membership.get("trouble").and_then(serde_json::Value::as_str);
+            let trouble = membership.get("trouble").and_then(Value::as_str);
             let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
-            line("federation", format!("not joined; see cheops site join{why}"));
+            Some(format!("not joined; see cheops site join{why}"))
         }
         "joined" => {
-            let signs = if field(&membership, "signs") == "yes" { ", signs" } else { "" };
-            line("federation", format!("{}{signs}", field(&membership, "federation")));
+            let signs = if field(membership, "signs") == "yes" { ", signs" } else { "" };
+            Some(format!("{}{signs}", field(membership, "federation")))
         }
-        _ => {}
+        _ => None,
     }
-    let connections = part("connections");
-    line(
-        "connections",
-        format!(
-            "{} open, {} tunnels, {} taken",
-            field(&connections, "open"),
-            field(&connections, "tunnels"),
-            field(&connections, "taken")
-        ),
-    );
-    items(status, "earlier").iter().for_each(|one| line("earlier", earlier(one)));
-    for site in items(status, "sites").iter().filter(|site| !site.get("one-way").is_none_or(Value::is_null)) {
-        line("one way", format!("{}: {}", field(site, "name"), field(site, "one-way")));
-    }
-    for warning in items(status, "warnings").iter().filter_map(Value::as_str) {
-        line("warning", output.doubtful(warning));
-    }
-    let outlook = aloud(&part("outlook"), output).join("\n");
-    format!("{text}\n{}\n\n{outlook}", output.table(&sites(status)))
+}
+
+fn one_way(site: &Value) -> Option<String> {
+    site.get("one-way").and_then(Value::as_str).map(|told| format!("{}: {told}", field(site, "name")))
 }
 
 /// Sites of which each is told what its loss would mean; of more, only those whose loss is felt.
@@ -130,37 +132,40 @@ const EACH: usize = 8;
 
 /// What is down, and what would happen if a site went.
 fn aloud(outlook: &Value, output: Output) -> Vec<String> {
-    let mut lines = Vec::new();
-    let members = items(outlook, "members").len();
-    let answer = |value: &Value, name: &str| match field(value, name) {
-        yes if yes == "yes" => output.good(&yes),
-        no if no == "no" => output.bad(&no),
-        other => output.doubtful(&other),
-    };
-    let counted = |left: String| match members {
-        0 => String::new(),
-        _ => format!(" ({left} of {members} members left, {} needed)", field(outlook, "quorum")),
-    };
     let down = match field(outlook, "down") {
         none if none == "-" => String::new(),
         down => format!("{} down: ", output.bad(&down)),
     };
-    lines.push(format!("now: {down}metadata writes {}, requests yes", answer(outlook, "metadata-writes")));
+    let now = format!("now: {down}metadata writes {}, requests yes", answer(outlook, "metadata-writes", output));
     let all = items(outlook, "if-gone");
-    let told = |gone: &&Value| all.len() <= EACH || field(gone, "metadata-writes") != "yes";
-    for gone in all.iter().filter(told) {
-        lines.push(format!(
-            "if {} goes: metadata writes {}{}, requests {}",
-            field(gone, "site"),
-            answer(gone, "metadata-writes"),
-            counted(field(gone, "members-left")),
-            answer(gone, "requests"),
-        ));
-    }
+    let told = all.iter().filter(|gone| all.len() <= EACH || field(gone, "metadata-writes") != "yes");
+    let mut lines: Vec<String> = [now].into_iter().chain(told.map(|gone| if_gone(outlook, gone, output))).collect();
     if all.len() > EACH {
         lines.push("if any other site goes: metadata writes yes, requests yes".to_owned());
     }
     lines
+}
+
+fn if_gone(outlook: &Value, gone: &Value, output: Output) -> String {
+    let left = match items(outlook, "members").len() {
+        0 => String::new(),
+        of => format!(" ({} of {of} members left, {} needed)", field(gone, "members-left"), field(outlook, "quorum")),
+    };
+    format!(
+        "if {} goes: metadata writes {}{left}, requests {}",
+        field(gone, "site"),
+        answer(gone, "metadata-writes", output),
+        answer(gone, "requests", output),
+    )
+}
+
+/// Yes, no, or that it isn't known.
+fn answer(value: &Value, name: &str, output: Output) -> String {
+    match field(value, name) {
+        yes if yes == "yes" => output.good(&yes),
+        no if no == "no" => output.bad(&no),
+        other => output.doubtful(&other),
+    }
 }
 
 /// The agent itself.

@@ -41,8 +41,21 @@ pub struct Placed {
     pub site: Option<SiteName>,
     pub up: Option<bool>,
     pub leads: bool,
+    /// etcd's version there; this and what follows only of a member that was asked and answers.
+    pub version: Option<String>,
+    /// How many of the cluster's decisions it has carried out.
+    pub applied: Option<u64>,
+    pub database_bytes: Option<u64>,
     #[serde(skip)]
     pub timers: Option<Timers>,
+}
+
+/// What a member complains about: then nobody can write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Raised {
+    pub member: String,
+    /// `NOSPACE`, `CORRUPT`.
+    pub alarm: String,
 }
 
 /// What remains if one site goes.
@@ -67,6 +80,7 @@ pub struct Outlook {
     pub members: Vec<Placed>,
     /// The members that must agree; 0 without a cluster.
     pub quorum: usize,
+    pub alarms: Vec<Raised>,
     /// Sites that are down, as seen from here.
     pub down: Vec<SiteName>,
     pub if_gone: Vec<IfGone>,
@@ -75,13 +89,17 @@ pub struct Outlook {
 impl Outlook {
     /// What is to be expected. `own` are addresses of this host.
     pub fn of(kept: Kept<'_>, snapshot: &Snapshot, distances: &Distances, own: &[IpAddr]) -> Self {
-        let members = match kept {
-            Kept::Cluster { members: Some(cluster), .. } => placed(cluster, snapshot, own),
-            _ => Vec::new(),
+        let cluster = match kept {
+            Kept::Cluster { members, .. } => members,
+            Kept::Embedded => None,
         };
+        let members = cluster.map(|cluster| placed(cluster, snapshot, own)).unwrap_or_default();
+        let alarms = cluster.map(Cluster::alarms).unwrap_or_default();
+        let alarms: Vec<Raised> = alarms.into_iter().map(|(member, alarm)| Raised { member, alarm }).collect();
         let quorum = if members.is_empty() { 0 } else { members.len() / 2 + 1 };
         let left = |gone: Option<&SiteName>| match kept {
             Kept::Embedded => Answer::Yes,
+            Kept::Cluster { .. } if !alarms.is_empty() => Answer::No,
             Kept::Cluster { .. } => writes(&members, quorum, gone),
         };
         let others = snapshot.sites.values().filter(|site| !site.own);
@@ -94,9 +112,11 @@ impl Outlook {
         });
         let metadata_writes = match kept {
             Kept::Cluster { answers: false, .. } => Answer::No,
+            _ if cluster.and_then(Cluster::led) == Some(false) => Answer::No,
             _ => left(None),
         };
-        Self { metadata_writes, quorum, down: down.collect(), if_gone: if_gone.collect(), members }
+        let (down, if_gone) = (down.collect(), if_gone.collect());
+        Self { metadata_writes, quorum, down, if_gone, members, alarms }
     }
 
     /// Whether a cluster of so few members is no help: the loss of either ends writes, so two are worse than one.
@@ -161,6 +181,9 @@ fn placed(cluster: &Cluster, snapshot: &Snapshot, own: &[IpAddr]) -> Vec<Placed>
             site: by_address.cloned().or_else(|| by_name().map(|site| site.name.clone())),
             up: member.up,
             leads: cluster.leader.as_ref() == Some(&member.name),
+            version: member.told.as_ref().map(|told| told.version.clone()),
+            applied: member.told.as_ref().map(|told| told.applied),
+            database_bytes: member.told.as_ref().map(|told| told.database),
             timers: member.timers,
         }
     };
@@ -192,7 +215,8 @@ fn addresses(snapshot: &Snapshot, own: &[IpAddr]) -> BTreeMap<String, SiteName> 
     found.into_iter().filter_map(one).collect()
 }
 
-fn host_of(url: &str) -> Option<&str> {
+/// The host of a URL, an IPv6 address without its brackets.
+pub fn host_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     Some(host_in(rest.split('/').next().unwrap_or(rest)))
 }

@@ -3,26 +3,31 @@
 use std::time::Duration;
 
 use super::timers;
-use crate::admin::{Agent, outlook};
+use crate::admin::{self, Agent, outlook};
+use crate::metadata::cluster::{Cluster, Member};
 use crate::metadata::latency::Distances;
-use crate::metadata::outlook::{Outlook, Placed};
+use crate::metadata::outlook::{Answer, Outlook, Placed, Raised, host_of};
 use crate::names::SiteName;
 use crate::observe::{Check, Grade};
 
 const MEMBERS: &str = "metadata-members";
+const ENDPOINTS: &str = "metadata-endpoints";
+const ALARMS: &str = "metadata-alarms";
 const TIMERS: &str = "metadata-timers";
 const GUIDE: &str = "etcd wants --heartbeat-interval at about the longest round trip between members, and \
                      --election-timeout at ten times that, the same at every member";
 
-/// Every check of it; none without a cluster.
-pub fn checks(agent: &Agent) -> Vec<Check> {
+/// Every check of the cluster, of which members said so much; none without one.
+pub fn checks(agent: &Agent, cluster: Option<&Cluster>) -> Vec<Check> {
     if agent.metadata.is_embedded() {
         return Vec::new();
     }
-    let cluster = agent.metadata.cluster().map(|cluster| timers::told(&cluster));
-    let outlook = outlook::with(agent, cluster.as_ref());
+    let cluster = cluster.map(timers::told);
+    let outlook = outlook::of(agent, cluster.as_ref());
     let mut checks = vec![members(&outlook)];
+    checks.extend(alarms(&outlook));
     checks.extend(placeless(&outlook));
+    checks.extend(cluster.as_ref().and_then(|cluster| endpoints(cluster, &admin::metadata::endpoints(agent))));
     checks.extend(fit(&outlook, &agent.shared.liveness.distances()));
     checks
 }
@@ -48,11 +53,12 @@ fn members(outlook: &Outlook) -> Check {
             ),
             "Add a third at another site (etcdctl member add), or remove one",
         ),
-        _ if !down.is_empty() => Check::not(
+        _ if !down.is_empty() => lame(count, &down, outlook.quorum),
+        _ if outlook.metadata_writes == Answer::No && outlook.alarms.is_empty() => Check::not(
             MEMBERS,
-            Grade::Warn,
-            format!("{} of {count} members: {} is down", count - down.len(), down.join(", ")),
-            "Look at that member; until it is back, fewer may fail",
+            Grade::Fail,
+            format!("{told}: they agree on no leader, so nothing can be written"),
+            "Look at the ways between the members, and at what they log",
         ),
         _ if !fatal.is_empty() => Check::not(
             MEMBERS,
@@ -68,6 +74,60 @@ fn members(outlook: &Outlook) -> Check {
         ),
         _ => Check::ok(MEMBERS, format!("{told}; any one site may go")),
     }
+}
+
+/// Some members don't answer from here.
+fn lame(count: usize, down: &[&str], quorum: usize) -> Check {
+    let left = count - down.len();
+    let are = if down.len() == 1 { "is" } else { "are" };
+    let found = format!("{left} of {count} members answer: {} {are} down", down.join(", "));
+    if left < quorum {
+        let found = format!("{found}; nothing can be written with less than {quorum}");
+        return Check::not(
+            MEMBERS,
+            Grade::Fail,
+            found,
+            "Bring them back, or the way to them; requests don't need them",
+        );
+    }
+    Check::not(MEMBERS, Grade::Warn, found, "Look at that member; until it is back, fewer may fail")
+}
+
+fn alarms(outlook: &Outlook) -> Vec<Check> {
+    let remedy = |alarm: &str| match alarm {
+        "NOSPACE" => {
+            "Its database has reached its quota: etcdctl compact, defrag, if need be a larger --quota-backend-bytes, \
+             then alarm disarm"
+        }
+        _ => "See etcd's guide to that alarm; then etcdctl alarm disarm",
+    };
+    let check = |raised: &Raised| {
+        let found = format!("{} raises {}: nothing can be written to the cluster", raised.member, raised.alarm);
+        Check::not(ALARMS, Grade::Fail, found, remedy(&raised.alarm))
+    };
+    outlook.alarms.iter().map(check).collect()
+}
+
+/// Members that this agent doesn't know where to ask: without the others it has nobody.
+fn endpoints(cluster: &Cluster, configured: &[String]) -> Option<Check> {
+    let hosts: Vec<&str> = configured.iter().filter_map(|url| host_of(url)).collect();
+    let has = |member: &Member| member.urls.iter().filter_map(|url| host_of(url)).any(|host| hosts.contains(&host));
+    let missing: Vec<&str> =
+        cluster.members.iter().filter(|member| !has(member)).map(|member| member.name.as_str()).collect();
+    // An endpoint that no member calls itself may be any member's other name.
+    let other = |host: &&&str| {
+        !cluster.members.iter().any(|member| member.urls.iter().filter_map(|url| host_of(url)).any(|url| url == **host))
+    };
+    if missing.len() <= hosts.iter().filter(other).count() {
+        return None;
+    }
+    let found = format!(
+        "metadata.endpoints lacks {} of {} members: {}",
+        missing.len(),
+        cluster.members.len(),
+        missing.join(", ")
+    );
+    Some(Check::not(ENDPOINTS, Grade::Warn, found, "Add them: an agent that can ask one member alone is lost with it"))
 }
 
 fn told(member: &Placed) -> String {
@@ -110,7 +170,7 @@ fn fit(outlook: &Outlook, distances: &Distances) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::cluster::{Cluster, Member, Timers};
+    use crate::metadata::cluster::{Silence, Timers, Told};
     use crate::metadata::latency::{Measured, State};
     use crate::metadata::outlook::Kept;
     use crate::metadata::record::Standing;
@@ -171,9 +231,49 @@ mod tests {
         }
         let mut lame = outlook(&["Berlin", "Paris", "Nantes"], None);
         lame.members[1].up = Some(false);
-        assert!(members(&lame).found.contains("2 of 3 members: Paris is down"));
+        assert!(members(&lame).found.contains("2 of 3 members answer: Paris is down"));
+        lame.members[0].up = Some(false);
+        let lost = members(&lame);
+        assert!(lost.grade == Grade::Fail && lost.found.contains("Berlin, Paris are down; nothing can be"), "{lost:?}");
         assert!(placeless(&lame).is_none());
         assert!(placeless(&outlook(&["Berlin", "x"], None)).expect("a warning").found.contains('x'));
+    }
+
+    #[test]
+    fn what_members_complain_about_is_told() {
+        let cluster = |leader| {
+            let members = SITES.map(|name| Member { name: name.into(), ..Member::default() }).into();
+            let told = Told { id: 2, leader, alarms: [(2, "NOSPACE".to_owned())].into(), ..Told::default() };
+            let cluster = Cluster { members, leader: None };
+            cluster.asked(vec![Err(Silence::Refused), Ok(told), Err(Silence::Refused)])
+        };
+        let of = |cluster: &Cluster| {
+            let kept = Kept::Cluster { members: Some(cluster), answers: true };
+            Outlook::of(kept, &snapshot(), &Distances::default(), &[])
+        };
+        let full = alarms(&of(&cluster(Some(2))));
+        assert_eq!(full[0].grade, Grade::Fail);
+        assert!(full[0].found.contains("Paris raises NOSPACE") && full[0].remedy.contains("alarm disarm"), "{full:?}");
+        let mut torn = of(&cluster(None));
+        torn.alarms.clear();
+        assert!(alarms(&torn).is_empty());
+        assert!(members(&torn).found.contains("agree on no leader"), "{:?}", members(&torn));
+    }
+
+    #[test]
+    fn members_that_are_not_in_the_file_are_told() {
+        let member = |host: &str| Member {
+            name: host.into(),
+            urls: vec![format!("http://{host}:2380"), format!("https://{host}:2379")],
+            ..Member::default()
+        };
+        let cluster = Cluster { members: ["10.0.1.1", "10.0.2.1", "[fd00::3]"].map(member).into(), leader: None };
+        let check = |urls: &[&str]| endpoints(&cluster, &urls.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>());
+        assert!(check(&["https://10.0.1.1:2379", "https://10.0.2.1:2379", "https://[fd00::3]:2379"]).is_none());
+        assert!(check(&["https://10.0.1.1:2379", "https://b.example", "https://c.example"]).is_none(), "other names");
+        let lacks = check(&["https://10.0.1.1:2379"]).expect("a warning");
+        assert!(lacks.found.ends_with("lacks 2 of 3 members: 10.0.2.1, [fd00::3]"), "{lacks:?}");
+        assert!(check(&["https://10.0.1.1:2379", "https://b.example"]).expect("a warning").found.contains("lacks 2"));
     }
 
     #[test]
