@@ -6,10 +6,13 @@
 //! makes distances and states of what probes saw.
 //!
 //! What sites tell each other is kept as records: `key` and `record` say what they are, `seal` who wrote them, `store` is
-//! this agent's copy and the writes that wait, `truth` decides what needs one truth among sites.
+//! this agent's copy and the writes that wait, `truth` decides what needs one truth among sites. `etcd` is the backend that
+//! all sites share, and `cluster` says who its members are; `bounds` says how much of what it keeps is taken.
 
+pub mod bounds;
 mod build;
 pub mod cluster;
+pub mod etcd;
 pub mod guard;
 pub mod key;
 pub mod latency;

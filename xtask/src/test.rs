@@ -75,6 +75,7 @@ const SUITES: &[Suite] = &[
     on_lab!("otherwise", "A || B: never both"),
     on_lab!("lists", "a list over several sites: union, sites that give none, bounded memory"),
     on_lab!("records", "what is kept of sites: every kind and version, on the disk, after a crash, refused"),
+    on_lab!("quorum", "the metadata cluster without a quorum, without members, wiped, restored: requests go on"),
     on_lab!("latency", "distances, states, and around, which goes by them"),
     on_lab!("standing", "cordoned and drained sites, and what the loss of a site would mean"),
     on_lab!("readiness", "ready by itself, with every peer and the metadata cluster away"),

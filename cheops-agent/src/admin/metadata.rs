@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Agent;
+use crate::config::MetadataConfig;
 use crate::metadata::store::{DiskError, Facts, Link, Refusal};
 use crate::metadata::{RefusedEndpoint, Snapshot};
 use crate::observe::{Check, Grade};
@@ -38,6 +39,10 @@ pub struct Metadata {
     records: usize,
     /// Writes that wait for the backend.
     pending: usize,
+    /// Those of them that it refuses.
+    denied: Vec<RefusedLine>,
+    /// How often it was reached anew.
+    connects: u64,
     /// Records from before the cluster was wiped or restored, which nobody wrote since.
     stale: usize,
     /// When this agent saw that, in milliseconds since 1970.
@@ -81,6 +86,13 @@ pub fn section(agent: &Agent, snapshot: &Snapshot) -> Metadata {
         services: snapshot.services.len(),
         records: facts.records,
         pending: facts.pending,
+        denied: facts
+            .denied
+            .iter()
+            .take(NAMED)
+            .map(|(what, why)| RefusedLine { what: what.clone(), why: why.clone() })
+            .collect(),
+        connects: facts.connects,
         stale: facts.stale,
         lost: facts.lost.map(|lost| lost.at),
         trouble: facts.trouble.as_ref().map(ToString::to_string),
@@ -92,7 +104,8 @@ pub fn section(agent: &Agent, snapshot: &Snapshot) -> Metadata {
 /// Where this agent's file says that the backend is.
 pub(super) fn endpoints(agent: &Agent) -> Vec<String> {
     match &agent.config().metadata {
-        crate::config::MetadataConfig::Embedded => Vec::new(),
+        MetadataConfig::Embedded => Vec::new(),
+        MetadataConfig::Etcd(etcd) => etcd.endpoints.clone(),
     }
 }
 
@@ -173,6 +186,15 @@ fn backend(facts: &Facts) -> Vec<Check> {
         Link::Up { endpoint } => checks.push(not(facts, format!("{endpoint} is silent; what is known is {age}"))),
         Link::Down { why, .. } => checks.push(not(facts, format!("not connected: {why}; what is known is {age}"))),
     }
+    checks.extend(facts.denied.iter().take(NAMED).map(|(what, why)| {
+        let found = format!("the cluster refuses to keep {what}: {why}");
+        Check::not(
+            "metadata-writes",
+            Grade::Warn,
+            found,
+            "It is tried again each 30 s; look at etcd's role of this agent's user",
+        )
+    }));
     if facts.lost.is_some() {
         let found = format!("the cluster was wiped or restored; {} records of before are kept here", facts.stale);
         let remedy =

@@ -6,11 +6,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+
 use super::peers::Ends;
 use crate::admin::Agent;
 use crate::config::{Config, MetadataConfig};
+use crate::metadata::etcd::Etcd;
 use crate::metadata::publish::{self, Facts};
 use crate::metadata::record::{self, HostRecord, Millis, Record, SiteRecord};
+use crate::metadata::seal::Stranger;
 use crate::metadata::store::FILE;
 use crate::metadata::truth::Write;
 use crate::metadata::{Key, Store, View};
@@ -22,12 +26,28 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// Changes that come close together are answered together.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The copy, with what an earlier agent knew.
-pub fn open(config: &Config) -> Arc<Store> {
-    let store = match config.metadata {
-        MetadataConfig::Embedded => Store::embedded(&config.federation),
+/// Where what is written is kept for all; none where it is kept here alone.
+pub type Backend = Option<Etcd>;
+
+/// The copy, with what an earlier agent knew, and its backend, which nobody waits for.
+///
+/// # Errors
+/// When this host's key is of a kind that can't sign.
+pub fn open(config: &Config, ends: Option<&Ends>) -> anyhow::Result<(Arc<Store>, Backend)> {
+    let (store, backend) = match &config.metadata {
+        MetadataConfig::Embedded => (Store::embedded(&config.federation), None),
+        MetadataConfig::Etcd(etcd) => {
+            let etcd = Etcd::new(etcd);
+            let store = Store::new(&config.federation, Box::new(Stranger), Some(Box::new(etcd.clone())));
+            (store, Some(etcd))
+        }
     };
-    Arc::new(store.kept_at(config.state_dir.join(FILE), config.site.as_str(), config.host.as_str()))
+    // Before anything is read, which is checked when it is.
+    if let (Some(ends), Some(peer)) = (ends, &config.peer) {
+        ends.seal(peer, &store).context("[peer]")?;
+    }
+    let store = store.kept_at(config.state_dir.join(FILE), config.site.as_str(), config.host.as_str());
+    Ok((Arc::new(store), backend))
 }
 
 /// Saves what changed of the copy, for ever.
@@ -36,13 +56,11 @@ pub async fn save(store: Arc<Store>) {
 }
 
 /// Follows the backend for ever.
-pub async fn backend(store: Arc<Store>, config: Arc<Config>) {
-    match config.metadata {
-        MetadataConfig::Embedded => {
-            // What is written is kept.
-            drop(store);
-            std::future::pending().await
-        }
+pub async fn follow(store: Arc<Store>, backend: Backend) {
+    match backend {
+        Some(etcd) => match etcd.keep(&store).await {},
+        // What is written is kept.
+        None => std::future::pending().await,
     }
 }
 

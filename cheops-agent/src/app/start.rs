@@ -18,7 +18,7 @@ use super::handover::{self, Talk};
 use super::knowledge::{self, Knowledge};
 use super::latencies;
 use super::membership;
-use super::metadata::{self, Publisher};
+use super::metadata::{self, Backend, Publisher};
 use super::peers::{self, Ends};
 use super::renew::{Renewal, Signer};
 use super::store::{NAME_ADMIN, NAME_ADMIN_TCP, NAME_PEER, Store};
@@ -43,6 +43,7 @@ pub struct Started {
     pub capture: Capture,
     pub knowledge: Arc<Knowledge>,
     pub publisher: Arc<Publisher>,
+    backend: Backend,
     pub peers: Option<Ends>,
     pub data: Handle,
     pub doors: Doors,
@@ -95,6 +96,7 @@ pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<
 struct Opened {
     profiles: Profiles,
     metadata: Arc<known::Store>,
+    backend: Backend,
     names: Names,
     merged: Merged,
     aliases: Aliases,
@@ -105,24 +107,21 @@ struct Opened {
 
 async fn open(config: &Config, data: &Handle, store: &mut Store) -> anyhow::Result<Opened> {
     let profiles = Profiles::for_config(config).context("profiles")?;
-    let metadata = metadata::open(config);
+    let listeners = open_listeners(config, data, store).await?;
+    let ends = open_peers(config, data, store).await?;
+    let (metadata, backend) = metadata::open(config, ends.as_ref())?;
     let mut names = Names::default();
     names.refresh(config, &metadata.view()).await;
     let merged = merge(config, &names, &metadata.view(), &metadata::addresses());
-    let listeners = open_listeners(config, data, store).await?;
-    let ends = open_peers(config, data, store).await?;
-    if let (Some(ends), Some(peer)) = (&ends, &config.peer) {
-        ends.seal(peer, &metadata).context("[peer]")?;
-    }
     let prepared = prepare(config, store)?;
     let before = prepared.as_ref().map(Prepared::guarded_before).unwrap_or_default();
     let aliases = knowledge::aliases(&merged.snapshot, before).await;
-    Ok(Opened { profiles, metadata, names, merged, aliases, listeners, ends, prepared })
+    Ok(Opened { profiles, metadata, backend, names, merged, aliases, listeners, ends, prepared })
 }
 
 /// Fills the kernel's maps and takes up what an earlier agent left; nothing is attached yet.
 fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store) -> anyhow::Result<Started> {
-    let Opened { profiles, metadata, names, merged, aliases, listeners, ends, prepared } = opened;
+    let Opened { profiles, metadata, backend, names, merged, aliases, listeners, ends, prepared } = opened;
     let config = &loaded.config;
     let capture = match (prepared, &listeners) {
         (Some(prepared), Some(listeners)) => {
@@ -148,6 +147,7 @@ fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store
         publisher: Arc::new(Publisher::new(agent.clone(), ends.clone())),
         doors: Doors::new(listeners, server, agent.shared.clone(), data.clone()),
         agent,
+        backend,
         capture,
         peers: ends,
         data,
@@ -344,7 +344,7 @@ impl Started {
     fn run_background(&mut self) {
         self.background.spawn(self.knowledge.clone().keep());
         self.background.spawn(self.knowledge.clone().follow());
-        self.background.spawn(metadata::backend(self.agent.metadata.clone(), self.agent.config()));
+        self.background.spawn(metadata::follow(self.agent.metadata.clone(), self.backend.take()));
         self.background.spawn(metadata::save(self.agent.metadata.clone()));
         self.background.spawn(self.publisher.clone().keep());
         if let Some(ends) = &self.peers {

@@ -79,8 +79,13 @@ keys! {
     "peer.certificate-life" Duration, Default(r#""720h""#), "How long certificates are good that this host signs for hosts of the federation, from 1s to 2160h; each is renewed when two thirds are over.";
     "peer.insecure" Flag, Default("false"), "Plain text between agents; only between loopback addresses.";
 
-    "metadata.backend" OneOf(&["embedded", "etcd"]), Default(r#""embedded""#), "Where sites and services are known from: embedded is this file.";
-    "metadata.endpoints" Texts, Means("for etcd only"), "The etcd members' URLs.";
+    "metadata.backend" OneOf(&["embedded", "etcd"]), Default(r#""embedded""#), "Where what sites tell each other is kept: embedded is by this site for itself; etcd is one cluster of all sites.";
+    "metadata.endpoints" Texts, Means("for etcd only"), "The etcd members' URLs, all http or all https; the nearest that serves is asked.";
+    "metadata.ca" Path, Means("http only"), "The authority of the etcd members' certificates, PEM.";
+    "metadata.cert" Path, Means("no certificate is shown to etcd"), "The certificate that etcd is shown, PEM.";
+    "metadata.key" Path, Means("no certificate is shown to etcd"), "That certificate's private key, PEM.";
+    "metadata.user" Text, Means("etcd knows this agent by its certificate, or not at all"), "etcd's name for this agent.";
+    "metadata.password-file" Path, Means("etcd asks for no password"), "The file with that user's password; nobody else may read it.";
 
     "admin.socket" Path, Default(r#""/run/cheops/admin.sock""#), "The admin API's unix socket; groups cheops and cheops-admin may use it.";
     "admin.listen" Address, Means("no TCP listener"), "A loopback address for metrics and the read-only admin API.";

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::diagnostic::{ConfigError, Diagnostic, Findings, Place, Severity, Source};
 use super::model::*;
-use super::raw::{self, Raw, RawPeer, RawService};
+use super::raw::{self, Raw, RawMetadata, RawPeer, RawService};
 use super::source::{self, Table};
 use super::{validate, values};
 use crate::names::HostName;
@@ -136,7 +136,7 @@ fn build(raw: Raw) -> Option<Config> {
         },
         scope: ScopeCarriers { header: raw.scope_header.value, parameter: raw.scope_parameter.value },
         peer,
-        metadata: MetadataConfig::Embedded,
+        metadata: build_metadata(raw.metadata),
         admin: AdminConfig {
             socket: raw.admin_socket.value.into(),
             listen: raw.admin_listen.map(|listen| listen.value),
@@ -161,6 +161,20 @@ fn build_peer(peer: RawPeer, state_dir: &Path) -> Option<PeerConfig> {
     };
     let certificate_life = peer.certificate_life.value;
     Some(PeerConfig { listen: peer.listen?.value, security, certificate_life })
+}
+
+fn build_metadata(metadata: RawMetadata) -> MetadataConfig {
+    if metadata.backend.value != validate::ETCD {
+        return MetadataConfig::Embedded;
+    }
+    let endpoints = metadata.endpoints.map(|endpoints| endpoints.value).unwrap_or_default();
+    let path = |path: super::raw::Located<String>| PathBuf::from(path.value);
+    MetadataConfig::Etcd(EtcdConfig {
+        endpoints: endpoints.iter().filter_map(|url| Some(values::endpoint(&url.value).ok()?.url())).collect(),
+        ca: metadata.ca.map(path),
+        identity: metadata.cert.map(path).zip(metadata.key.map(path)),
+        user: metadata.user.map(|user| user.value).zip(metadata.password_file.map(path)),
+    })
 }
 
 fn build_service(service: RawService, when_agent_down: WhenAgentDown) -> Option<ServiceSeed> {

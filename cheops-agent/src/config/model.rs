@@ -109,6 +109,21 @@ pub enum PeerSecurity {
 pub enum MetadataConfig {
     /// This site's own store.
     Embedded,
+    /// A cluster of etcd, which all sites share.
+    Etcd(EtcdConfig),
+}
+
+/// How the cluster is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdConfig {
+    /// The members' URLs: `http://…` or `https://…`, without a path.
+    pub endpoints: Vec<String>,
+    /// The authority of the members' certificates; there where endpoints are `https`.
+    pub ca: Option<PathBuf>,
+    /// The certificate that this agent shows, and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// A user and the file with the password.
+    pub user: Option<(String, PathBuf)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

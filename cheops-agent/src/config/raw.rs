@@ -34,7 +34,7 @@ pub struct Raw {
     pub scope_header: Located<String>,
     pub scope_parameter: Located<String>,
     pub peer: Option<RawPeer>,
-    pub backend: Located<String>,
+    pub metadata: RawMetadata,
     pub admin_socket: Located<String>,
     pub admin_listen: Option<Located<SocketAddr>>,
     pub limits: Limits,
@@ -55,6 +55,17 @@ pub struct RawPeer {
     pub key: Option<Located<String>>,
     pub certificate_life: Located<Duration>,
     pub insecure: Located<bool>,
+}
+
+#[derive(Debug)]
+pub struct RawMetadata {
+    pub backend: Located<String>,
+    pub endpoints: Option<Located<Vec<Located<String>>>>,
+    pub ca: Option<Located<String>>,
+    pub cert: Option<Located<String>>,
+    pub key: Option<Located<String>>,
+    pub user: Option<Located<String>>,
+    pub password_file: Option<Located<String>>,
 }
 
 #[derive(Debug)]
@@ -107,11 +118,7 @@ pub fn read(table: &Table, root: &Place, findings: &mut Findings) -> Raw {
         scope_header: scope.get("header", text, f),
         scope_parameter: scope.get("parameter", text, f),
         peer: peer.table.is_some().then(|| read_peer(&peer, f)),
-        backend: {
-            metadata.optional("endpoints", texts, f);
-            metadata.word("backend", &[("embedded", ()), ("etcd", ())], f);
-            metadata.get("backend", text, f)
-        },
+        metadata: read_metadata(&metadata, f),
         admin_socket: admin.get("socket", text, f),
         admin_listen: admin.optional("listen", values::address, f),
         limits: read_limits(&limits, f),
@@ -135,6 +142,19 @@ fn read_peer(peer: &Section<'_>, f: &mut Findings) -> RawPeer {
         key: peer.optional("key", text, f),
         certificate_life: peer.get("certificate-life", values::duration, f),
         insecure: peer.get("insecure", values::flag, f),
+    }
+}
+
+fn read_metadata(metadata: &Section<'_>, f: &mut Findings) -> RawMetadata {
+    metadata.word("backend", &[("embedded", ()), ("etcd", ())], f);
+    RawMetadata {
+        backend: metadata.get("backend", text, f),
+        endpoints: metadata.optional("endpoints", texts, f),
+        ca: metadata.optional("ca", text, f),
+        cert: metadata.optional("cert", text, f),
+        key: metadata.optional("key", text, f),
+        user: metadata.optional("user", text, f),
+        password_file: metadata.optional("password-file", text, f),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Rules between values: each is one function, and each finding stands at the value that has to change.
 
 mod endpoints;
+mod metadata;
 mod peers;
 
 use std::collections::BTreeMap;
 
 use super::diagnostic::Findings;
 use super::raw::{Located, Raw};
+pub use metadata::ETCD;
 
 /// Applies every rule.
 pub fn validate(raw: &Raw, findings: &mut Findings) {
@@ -22,8 +24,11 @@ pub fn validate(raw: &Raw, findings: &mut Findings) {
         limits,
         timeouts,
         probe,
-        backend,
         log,
+        metadata::backend,
+        metadata::urls,
+        metadata::certificates,
+        metadata::password,
         peers::addresses,
         peers::security,
         peers::needed,
@@ -230,15 +235,6 @@ fn probe(raw: &Raw, findings: &mut Findings) {
     }
     if raw.probe_every.value < std::time::Duration::from_secs(1) {
         findings.error(raw.probe_every.place.as_ref(), "\"probe-every\" must be at least \"1s\"".to_owned());
-    }
-}
-
-fn backend(raw: &Raw, findings: &mut Findings) {
-    if raw.backend.value == "etcd" {
-        findings.error(
-            raw.backend.place.as_ref(),
-            "this version knows sites from its files only: write \"embedded\"".to_owned(),
-        );
     }
 }
 

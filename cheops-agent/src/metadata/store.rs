@@ -95,6 +95,10 @@ struct Inner {
     lost: Option<Lost>,
     /// Whether nothing is written any more.
     leaving: bool,
+    /// Why writes that wait are refused, by their numbers.
+    denied: BTreeMap<u64, String>,
+    /// How often the backend was reached anew.
+    connects: u64,
 }
 
 /// A record as the backend has it.

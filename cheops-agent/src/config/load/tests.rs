@@ -97,6 +97,7 @@ fn rules_between_values() {
     let service = |rest: &str| {
         format!("site = \"B\"\n[[sites]]\nname = \"P\"\npeer = \"127.0.0.1:1\"\n[[services]]\nname = \"S\"\n{rest}")
     };
+    let etcd = |rest: &str| format!("site = \"B\"\n[metadata]\nbackend = \"etcd\"\n{rest}");
     for (text, expected) in [
         (service("endpoints = { Q = \"http://a:1\" }"), "5:0"),
         ("site = \"around\"".into(), "\"around\" is reserved"),
@@ -121,7 +122,21 @@ fn rules_between_values() {
         ("site = \"B\"\n[timeouts]\nheader-read = \"0s\"".into(), "\"header-read\" must be from 10ms"),
         ("site = \"B\"\n[timeouts]\nkeepalive = \"10h\"".into(), "\"keepalive\" must be from 1s to 32767s"),
         ("site = \"B\"\nthreads = 5000".into(), "at most 1024"),
-        ("site = \"B\"\n[metadata]\nbackend = \"etcd\"".into(), "write \"embedded\""),
+        (etcd("endpoints = [\"http://a:1\"]"), "needs [peer]"),
+        (etcd(""), "needs \"endpoints\""),
+        (etcd("endpoints = []"), "needs \"endpoints\""),
+        (etcd("endpoints = [\"a:1\"]"), "not a URL"),
+        (etcd("endpoints = [\"http://a:1/b\"]"), "has no path: write http://a:1"),
+        (etcd("endpoints = [\"http://a:1\", \"http://A:1/\"]"), "stands here twice"),
+        (etcd("endpoints = [\"http://a:1\", \"https://b:1\"]\nca = \"/ca\""), "all http or all https"),
+        (etcd("endpoints = [\"https://a:1\"]"), "need \"ca\""),
+        (etcd("endpoints = [\"http://a:1\"]\nca = \"/ca\""), "\"ca\" means nothing for http"),
+        (etcd("endpoints = [\"https://a:1\"]\nca = \"/ca\"\ncert = \"/c\""), "\"cert\" needs \"key\""),
+        (etcd("endpoints = [\"https://a:1\"]\nca = \"/ca\"\nkey = \"/k\""), "\"key\" needs \"cert\""),
+        (etcd("endpoints = [\"http://a:1\"]\ncert = \"/c\"\nkey = \"/k\""), "\"cert\" means nothing for http"),
+        (etcd("endpoints = [\"http://a:1\"]\nuser = \"u\""), "\"user\" needs \"password-file\""),
+        (etcd("endpoints = [\"http://a:1\"]\npassword-file = \"/p\""), "\"password-file\" needs \"user\""),
+        (etcd("endpoints = [\"http://a:1\"]\nuser = \"u\"\npassword-file = \"/etc/passwd\""), "can read or change"),
         ("site = \"B\"\n[log]\nlevel = \"a=b=c\"".into(), "can't be read"),
         ("site = \"B\"\n[admin]\nlisten = \"10.0.0.1:1\"".into(), "must be a loopback address"),
         ("site = \"B\"\n[peer]\nlisten = \"127.0.0.1:1\"\nca = \"/ca\"".into(), "\"key\" is missing in [peer]"),
@@ -164,6 +179,8 @@ fn what_is_odd_but_works_is_warned_about() {
         let text = warnings(&BERLIN.replace(change.0, change.1));
         assert!(text.contains(expected), "{expected}: {text}");
     }
+    let alone = "site = \"B\"\n[metadata]\nuser = \"u\"";
+    assert!(warnings(&format!("{alone}\npassword-file = \"/p\"")).contains("means nothing without backend"));
     let lonely = "site = \"B\"\n[[sites]]\nname = \"P\"\npeer = \"10.0.0.1:1\"";
     assert!(warnings(lonely).contains("without [peer]"));
     let types = "site = \"B\"\n[[services]]\nname = \"S\"\ntype = \"t\"\nendpoints = { B = \"http://a:1\" }\n[[services]]\nname = \"s\"\ntype = \"t\"\nendpoints = { B = \"http://a:2\" }";
@@ -208,4 +225,15 @@ fn drop_ins_are_merged_and_later_ones_win() {
 fn a_missing_file_is_named() {
     let error = load(Path::new("/nonexistent/agent.toml")).expect_err("refused").to_string();
     assert!(error.contains("/nonexistent/agent.toml: No such file"), "{error}");
+}
+
+#[test]
+fn a_cluster_of_etcd_is_read() {
+    let text = "site = \"B\"\n[peer]\nlisten = \"127.0.0.1:1\"\n[metadata]\nbackend = \"etcd\"\nendpoints = [\"https://a:2379/\", \"https://[::1]:2379\"]\n\
+                ca = \"/ca\"\ncert = \"/c\"\nkey = \"/k\"\nuser = \"u\"\npassword-file = \"/p\"";
+    let loaded = from_text(text).unwrap_or_else(|error| panic!("{error}"));
+    let MetadataConfig::Etcd(etcd) = loaded.config.metadata else { panic!("etcd") };
+    assert_eq!(etcd.endpoints, ["https://a:2379", "https://[::1]:2379"]);
+    assert_eq!((etcd.ca, etcd.identity), (Some("/ca".into()), Some(("/c".into(), "/k".into()))));
+    assert_eq!(etcd.user, Some(("u".to_owned(), "/p".into())));
 }

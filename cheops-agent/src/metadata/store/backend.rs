@@ -46,6 +46,14 @@ impl Store {
         self.changed.send_modify(|changes| *changes += 1);
     }
 
+    /// The backend refuses this write, which waits on. Whether that is news.
+    pub fn denied(&self, id: u64, why: &str) -> bool {
+        let mut inner = self.inner();
+        let Inner { denied, pending, .. } = &mut *inner;
+        denied.retain(|id, _| pending.iter().any(|pending| pending.id == *id));
+        pending.iter().any(|pending| pending.id == id) && denied.insert(id, why.to_owned()).is_none_or(|was| was != why)
+    }
+
     /// The backend gave a sign of life.
     pub fn alive(&self) {
         self.inner().heard = Some(Instant::now());

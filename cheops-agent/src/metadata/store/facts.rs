@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::Store;
 use super::disk::DiskError;
 use super::view::Seen;
+use super::{Inner, Store};
 use crate::metadata::record::{self, Millis};
 
 /// A backend that was silent for longer is not connected.
@@ -58,6 +58,10 @@ pub struct Facts {
     pub lost: Option<Lost>,
     /// Writes that wait.
     pub pending: usize,
+    /// Those of them that the backend refuses: the record's key, and why.
+    pub denied: Vec<(String, String)>,
+    /// How often the backend was reached anew.
+    pub connects: u64,
     /// Records that aren't believed or understood.
     pub refused: usize,
     /// Why the copy doesn't outlive this agent.
@@ -71,10 +75,18 @@ impl Facts {
     }
 }
 
+impl Inner {
+    fn denied(&self) -> impl Iterator<Item = (String, String)> {
+        self.pending.iter().filter_map(|one| Some((one.write.key().to_string(), self.denied.get(&one.id)?.clone())))
+    }
+}
+
 impl Store {
     /// The backend is reached there.
     pub fn up(&self, endpoint: &str) {
-        self.inner().link = Link::Up { endpoint: endpoint.to_owned() };
+        let mut inner = self.inner();
+        inner.link = Link::Up { endpoint: endpoint.to_owned() };
+        inner.connects += 1;
     }
 
     /// The backend is not reached any more.
@@ -102,6 +114,8 @@ impl Store {
             stale: view.records.values().filter(|kept| kept.stale).count(),
             lost: inner.lost,
             pending: inner.pending.len(),
+            denied: inner.denied().collect(),
+            connects: inner.connects,
             refused: view.refused.len(),
             trouble: inner.file.trouble(),
         }
