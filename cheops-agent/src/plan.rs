@@ -18,5 +18,5 @@ mod tests;
 
 pub use crate::profile::OpKind;
 pub use decide::{Asked, Decision, Workflow, World, decide, explain};
-pub use model::{CarriedScope, Destination, GoesOn, NextOn, Plan, Reason, Route, ScopeSource};
+pub use model::{CarriedScope, Choice, Destination, GoesOn, NextOn, Plan, Reason, Route, ScopeSource};
 pub use nearby::{Candidate, Verdict};

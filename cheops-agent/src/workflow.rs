@@ -15,6 +15,10 @@
 //! - The agents that a request passes record it too, by its envelope; the other agents of a site are told by their peer
 //!   links before it is sent (`act`'s notes). An agent that could not be told in time is counted; asking the others
 //!   before a call is taken for local would stand between [`Workflows::find`] and the decision, and is not built.
+//! - Where the scope leaves open which site serves a service (`||`, `around`, `*`), the first call that is served decides
+//!   it for the later ones: a site that comes nearer, or back, meanwhile is not where the workflow is. The place is kept
+//!   with the record, and told to the agents that later requests pass; an agent above the one that chose isn't told, and
+//!   a union of lists places nothing. What is about one resource is looked for elsewhere if it isn't there (404).
 //! - An id of a header that only a profile names is not set where it is absent, nor restored in answers.
 
 mod counters;
@@ -25,4 +29,4 @@ pub mod table;
 pub use counters::{Counters, Refused};
 pub use links::{Kind, Link, Links};
 pub use live::{Held, Keep, Workflows};
-pub use table::{Inherited, Maker, WorkflowError};
+pub use table::{Found, Inherited, Maker, WorkflowError};

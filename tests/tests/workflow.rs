@@ -30,7 +30,7 @@ fn calls(host: &Host, back: SocketAddr, request: &Recorded) -> Option<Scripted> 
     if request.line().contains(" /alone") {
         return None;
     }
-    let mut call = format!("GET /part HTTP/1.1\r\nHost: {back}\r\n");
+    let mut call = format!("GET /part/1 HTTP/1.1\r\nHost: {back}\r\n");
     let handed_on = HANDED_ON.iter().map(|name| (*name, *name)).chain([("Call-Scope", "X-Scope")]);
     for (name, to) in handed_on {
         if let Some(value) = request.header(name) {
@@ -236,7 +236,7 @@ fn calls_while_the_request_is_under_way_are_linked_on_the_same_connection_too() 
         };
         let ids = request.header("traceparent").map(|value| format!("traceparent: {value}\r\n")).unwrap_or_default();
         let told = client.and_then(|mut client| {
-            let answer = client.exchange(format!("GET /part HTTP/1.1\r\nHost: back\r\n{ids}\r\n"))?;
+            let answer = client.exchange(format!("GET /part/1 HTTP/1.1\r\nHost: back\r\n{ids}\r\n"))?;
             *kept = Some(client);
             Ok(said(&answer))
         });
@@ -249,5 +249,103 @@ fn calls_while_the_request_is_under_way_are_linked_on_the_same_connection_too() 
         assert_eq!(went(&federation, &fields)?, site);
         assert_eq!(went(&federation, "")?, "Berlin");
     }
+    Ok(())
+}
+
+/// A workflow is placed once: what `around` or `||` left open is decided by its first call, and later calls go there, also
+/// when another site is nearer by now or has come back. Another workflow decides for itself.
+#[test]
+fn a_workflow_is_placed_once_by_otherwise() -> anyhow::Result<()> {
+    let mut federation = world()?;
+    let fields = |id: &str| scope("{back: Paris || Nantes}") + &traceparent(id);
+    federation.service_mut("Paris", "back").stop();
+    assert_eq!(went(&federation, &fields(TRACE))?, "Berlin Nantes");
+    federation.service_mut("Paris", "back").restart()?;
+    assert_eq!(went(&federation, &fields(TRACE))?, "Berlin Nantes");
+    let create = |federation: &Federation| -> anyhow::Result<Answer> {
+        let mut client = federation.connect("Berlin", "back")?;
+        client.exchange(format!("POST /echo HTTP/1.1\r\nHost: back\r\nContent-Length: 0\r\n{}\r\n", traceparent(TRACE)))
+    };
+    assert_eq!(create(&federation)?.site().as_deref(), Some("Nantes"));
+    assert_eq!(went(&federation, &fields(OTHER))?, "Berlin Paris", "another workflow");
+    // What is about one resource is looked for elsewhere if it isn't there.
+    federation.service("Nantes", "back").script(
+        "/things/7",
+        "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+        Then::Keep,
+    );
+    let thing = ask(&federation, "back", "/things/7", &traceparent(TRACE))?;
+    assert_eq!((thing.status, thing.site().as_deref()), (200, Some("Paris")));
+    assert_eq!(thing.header("x-cheops-sites").as_deref(), Some("Nantes=declined, Paris=answered"));
+    // And nowhere else if the site is away: the workflow is there.
+    federation.service_mut("Nantes", "back").stop();
+    let away = ask(&federation, "back", "/things/7", &traceparent(TRACE))?;
+    assert_eq!((away.status, said(&away).as_str()), (502, "service-unreachable"), "{}", away.text());
+    assert_eq!(create(&federation)?.status, 502);
+    assert_eq!(parts(&federation)[1].1, 2, "Paris had nothing of it but the 7");
+    Ok(())
+}
+
+/// A call that came to nothing places nothing.
+#[test]
+fn what_failed_places_nothing() -> anyhow::Result<()> {
+    let mut federation = world()?;
+    let back = scope("{back: Paris || Nantes}") + &traceparent(TRACE);
+    federation.service("Paris", "back").script("/part/1", "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", Then::Keep);
+    assert_eq!(went(&federation, &back)?, "Berlin 500 ");
+    federation.service_mut("Paris", "back").stop();
+    assert_eq!(went(&federation, &back)?, "Berlin Nantes");
+    Ok(())
+}
+
+/// Where a request itself is placed, its services' calls to the same service stay, whatever that site would choose.
+#[test]
+fn a_placed_request_is_known_where_it_is_served() -> anyhow::Result<()> {
+    let federation = world()?;
+    for site in ["Berlin", "Paris", "Nantes"] {
+        let (host, front) = (federation.host(site).clone(), federation.address(site, "front"));
+        federation.service(site, "front").script_all(move |request| {
+            let own = request.line().contains(" /part");
+            let full = Scripted { bytes: b"HTTP/1.1 507 Full\r\nContent-Length: 0\r\n\r\n".into(), then: Then::Keep };
+            match (own, host.site()) {
+                (true, _) => None,
+                (false, "Paris") => Some(full),
+                (false, _) => calls(&host, front, request),
+            }
+        });
+    }
+    // Nantes could reach Paris, which has no room for the request, and none of it went on there.
+    let fields = |id: &str| scope("{front: Paris || Nantes}") + &traceparent(id);
+    assert_eq!(went(&federation, &fields(TRACE))?, "Nantes Nantes");
+    Ok(())
+}
+
+/// The nearest to Paris by the first call's time, however near another comes.
+#[test]
+fn a_workflow_is_placed_once_by_around() -> anyhow::Result<()> {
+    let mut federation = world()?;
+    let away = |federation: &Federation, site: &str, ms| {
+        federation.world().link("Paris", site).round_trip(Duration::from_millis(ms));
+    };
+    federation.service_mut("Paris", "back").stop();
+    let call =
+        |id: &str| went(&federation, &(scope("{back: around(Paris, 150ms)}") + &traceparent(id))).unwrap_or_default();
+    let mut number = 0;
+    let mut anew = || {
+        number += 1;
+        call(&format!("{number:032x}"))
+    };
+    away(&federation, "Berlin", 10);
+    away(&federation, "Nantes", 100);
+    assert!(eventually(SOON, || anew() == "Berlin Berlin"), "{}", anew());
+    assert_eq!(call(TRACE), "Berlin Berlin");
+    away(&federation, "Berlin", 100);
+    away(&federation, "Nantes", 10);
+    let follows = || {
+        assert_eq!(call(TRACE), "Berlin Berlin", "the workflow stays");
+        anew() == "Berlin Nantes"
+    };
+    assert!(eventually(SOON, follows), "{}", anew());
+    assert_eq!(call(TRACE), "Berlin Berlin");
     Ok(())
 }

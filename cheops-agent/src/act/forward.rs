@@ -20,7 +20,7 @@ use crate::http::{AnswerHead, BodyLength, Code, Problem};
 use crate::metadata::{Endpoint, Snapshot};
 use crate::observe::{Limit, Passthrough};
 use crate::peer::{Envelope, Outcome, Refusal};
-use crate::plan::{self, Destination, Plan, ScopeSource};
+use crate::plan::{self, Destination, Plan, Route, ScopeSource};
 
 /// What may not stand in a field's value as it is (RFC 9110, 5.5), and what separates our own lists.
 const VALUE: &AsciiSet = &CONTROLS.add(b',').add(b'=').add(b'%');
@@ -227,6 +227,7 @@ fn envelope(shared: &Shared, scoped: &Scoped<'_>, to: &Destination) -> Envelope 
         hops: vec![reach::here(shared)],
         request: scoped.id.to_owned(),
         links: ids::for_envelope(scoped.links),
+        placed: ids::placed(scoped.plan, Some(&to.site).filter(|_| !matches!(scoped.plan.route, Route::Gather(_)))),
         deadline: Some(shared.config.load().timeouts.exchange),
         client: Some(scoped.client.get()),
         connection: Some(scoped.connection),

@@ -14,7 +14,7 @@ use super::wire::Wire;
 use crate::http::Problem;
 use crate::observe::Limit;
 use crate::peer::Refusal;
-use crate::plan::{Destination, GoesOn};
+use crate::plan::{Choice, Destination, GoesOn};
 
 /// Asks the plan's sites in order until one has, or may have, done something with the request.
 pub(super) async fn first_of<C>(shared: &Shared, client: &mut Wire<C>, scoped: &Scoped<'_>) -> Ran
@@ -51,8 +51,9 @@ where
             Turned::Declined => {}
             Turned::NotSent { refusal, returned } => {
                 details.push(refusal.detail.clone());
-                if !returned {
-                    return Err(ends(scoped, refusal, &details, more));
+                let stays = scoped.plan.next_on.stays;
+                if stays || !returned {
+                    return Err(ends(scoped, refusal, &details, more && !stays));
                 }
             }
         }
@@ -85,6 +86,9 @@ where
 {
     let declines = |status| scoped.plan.next_on.status(status) != GoesOn::No;
     let turn = Turn { to, tried, more, declines: &declines };
+    if let Some(kept) = scoped.kept.filter(|_| scoped.plan.choice == Choice::Open) {
+        kept.place(&to.site);
+    }
     let mut kept = more.then(|| Kept::new(shared.config.load().limits.otherwise_spool));
     let attempted = attempt(shared, client, scoped, &turn, kept.as_mut()).await;
     if kept.as_ref().is_some_and(Kept::overflowed) {

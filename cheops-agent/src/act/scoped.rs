@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::exchange::{ExchangeError, Finished};
+use super::ids::Kept;
 use crate::address::ClientAddr;
 use crate::http::{BodyLength, Problem, RequestHead};
 use crate::names::SiteName;
@@ -23,6 +24,8 @@ pub struct Scoped<'a> {
     pub id: &'a str,
     /// The ids by which calls below it are linked to it; they are live already.
     pub links: &'a Links,
+    /// Keeps them so; none without ids.
+    pub kept: Option<&'a Kept>,
 }
 
 /// What came of a scoped request.

@@ -67,7 +67,7 @@ type Spare = Option<(parked::Key, TcpStream)>;
 /// Serves one exchange; `Ok(None)` if the peer gave it up.
 async fn serve(shared: &Shared, call: Call, seen: &mut Seen, spare: &mut Spare) -> Result<Option<Finished>, Refusal> {
     let snapshot = shared.snapshot.load_full();
-    let Reachable { far, still, way, key, _kept } = match reached(shared, &snapshot, &call).await {
+    let Reachable { far, still, way, key, kept } = match reached(shared, &snapshot, &call).await {
         Ok(reached) => reached,
         Err(refusal) => {
             if let Err(error) = call.refuse(&refusal) {
@@ -83,6 +83,13 @@ async fn serve(shared: &Shared, call: Call, seen: &mut Seen, spare: &mut Spare) 
         ended = exchanged(&way, &mut client, &mut far, still, seen) => ended,
         () = cancelled => return Ok(None),
     };
+    let done = match &ended {
+        Ok(finished) => finished.status < 400,
+        Err(refusal) => refusal.outcome != Outcome::NotSent,
+    };
+    if let (Some(kept), false) = (&kept, done) {
+        kept.displace();
+    }
     let told = match &ended {
         Ok(_) => client.stream.finish(),
         Err(refusal) => client.stream.fail(refusal),
@@ -107,7 +114,7 @@ struct Reachable<'a> {
     /// Under which the service's connection waits for the next request.
     key: Option<parked::Key>,
     /// The request's ids, live before it is sent on.
-    _kept: Option<ids::Kept>,
+    kept: Option<ids::Kept>,
 }
 
 /// How the service is reached.
@@ -141,7 +148,7 @@ async fn reached<'a>(shared: &'a Shared, snapshot: &'a Snapshot, call: &Call) ->
         Some(stream) => Far::Service(stream),
         None => way.dialled().await?,
     };
-    Ok(Reachable { far, still, way, key, _kept: kept })
+    Ok(Reachable { far, still, way, key, kept })
 }
 
 /// Whether the exchange may be served here, and the service and endpoint that serve it.

@@ -20,6 +20,7 @@ const ENTRY: HeaderName = HeaderName::from_static("cheops-entry");
 const HOPS: HeaderName = HeaderName::from_static("cheops-hops");
 const REQUEST: HeaderName = HeaderName::from_static("cheops-request");
 const LINKS: HeaderName = HeaderName::from_static("cheops-links");
+const PLACED: HeaderName = HeaderName::from_static("cheops-placed");
 const DEADLINE: HeaderName = HeaderName::from_static("cheops-deadline-ms");
 const CLIENT: HeaderName = HeaderName::from_static("cheops-client");
 const CONNECTION: HeaderName = HeaderName::from_static("cheops-connection");
@@ -33,7 +34,8 @@ const DETAIL: HeaderName = HeaderName::from_static("cheops-detail");
 const SCOPE_BYTES: usize = 16 * 1024;
 /// Sites and hosts that a request may pass.
 pub const MAX_HOPS: usize = 8;
-const MAX_LINKS: usize = 16;
+/// Ids, and places, that an envelope has.
+pub const MAX_LINKS: usize = 16;
 const LINK_BYTES: usize = 512;
 const NAME_BYTES: usize = 256;
 const REQUEST_BYTES: usize = 128;
@@ -70,6 +72,8 @@ pub struct Envelope {
     pub request: String,
     /// Correlation ids by which calls below this request are linked to it: name and value.
     pub links: Vec<(String, String)>,
+    /// Where the workflow's calls of services go, of which the scope leaves that open: service and site.
+    pub placed: Vec<(String, String)>,
     /// What is left of the time until the answer must begin.
     pub deadline: Option<Duration>,
     /// The client, for the tap.
@@ -107,7 +111,10 @@ impl Envelope {
             put(&mut headers, SCOPE, scope.clone())?;
         }
         if !self.links.is_empty() {
-            put(&mut headers, LINKS, write_links(&self.links))?;
+            put(&mut headers, LINKS, write_pairs(&self.links))?;
+        }
+        if !self.placed.is_empty() {
+            put(&mut headers, PLACED, write_pairs(&self.placed))?;
         }
         if let Some(deadline) = self.deadline {
             put(&mut headers, DEADLINE, deadline.as_millis().to_string())?;
@@ -138,8 +145,8 @@ impl Envelope {
             entry: required_name(headers, ENTRY)?.into(),
             hops: read_hops(required(headers, HOPS, MAX_HOPS * 2 * (3 * NAME_BYTES + 1))?)?,
             request: request.to_owned(),
-            links: optional(headers, LINKS, MAX_LINKS * (3 * NAME_BYTES + 3 * LINK_BYTES + 2))?
-                .map_or(Ok(Vec::new()), read_links)?,
+            links: read_pairs(headers, LINKS)?,
+            placed: read_pairs(headers, PLACED)?,
             deadline: parsed(headers, DEADLINE)?.map(Duration::from_millis),
             client: parsed(headers, CLIENT)?,
             connection: parsed(headers, CONNECTION)?,
@@ -275,21 +282,25 @@ fn read_hops(text: &str) -> Result<Vec<Hop>, EnvelopeError> {
     Ok(hops)
 }
 
-fn write_links(links: &[(String, String)]) -> String {
-    let written: Vec<_> = links.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+fn write_pairs(pairs: &[(String, String)]) -> String {
+    let written: Vec<_> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     written.join(",")
 }
 
-fn read_links(text: &str) -> Result<Vec<(String, String)>, EnvelopeError> {
-    let mut links = Vec::new();
+/// Names and values; none where the field is missing.
+fn read_pairs(headers: &HeaderMap, field: HeaderName) -> Result<Vec<(String, String)>, EnvelopeError> {
+    let mut pairs = Vec::new();
+    let most = MAX_LINKS * (3 * NAME_BYTES + 3 * LINK_BYTES + 2);
+    let Some(text) = optional(headers, field.clone(), most)? else { return Ok(pairs) };
     for part in text.split(',') {
-        let (name, value) = part.split_once('=').ok_or(EnvelopeError::Malformed(LINKS))?;
-        if links.len() == MAX_LINKS {
-            return Err(EnvelopeError::TooLong(LINKS));
+        let (name, value) = part.split_once('=').ok_or_else(|| EnvelopeError::Malformed(field.clone()))?;
+        if pairs.len() == MAX_LINKS {
+            return Err(EnvelopeError::TooLong(field));
         }
-        links.push((decode(name, LINKS, 3 * NAME_BYTES)?, decode(value, LINKS, 3 * LINK_BYTES)?));
+        let name = decode(name, field.clone(), 3 * NAME_BYTES)?;
+        pairs.push((name, decode(value, field.clone(), 3 * LINK_BYTES)?));
     }
-    Ok(links)
+    Ok(pairs)
 }
 
 #[cfg(test)]

@@ -180,6 +180,7 @@ fn envelope() -> Envelope {
         hops: vec![Hop { site: "Berlin".into(), host: "b1".into() }],
         request: "r-1".to_owned(),
         links: Vec::new(),
+        placed: Vec::new(),
         deadline: None,
         client: None,
         connection: None,

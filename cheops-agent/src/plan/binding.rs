@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::decide::World;
+use super::model::Choice;
 use super::nearby::{Sites, Wants};
 use crate::http::{Code, Problem};
 use crate::metadata::Service;
@@ -32,6 +33,7 @@ pub(super) struct Binding {
     pub(super) at: Sites,
     /// All of them serve the request together; else the first that can.
     pub(super) all: bool,
+    pub(super) choice: Choice,
 }
 
 impl Binding {
@@ -43,14 +45,33 @@ impl Binding {
         wants: Wants,
         world: &World<'_>,
     ) -> Result<Self, Problem> {
-        let several = matches!(expr, Expr::Replicate(_) | Expr::All(_) | Expr::Around { .. });
-        let all = several && wants == Wants::List;
-        Ok(Self { by, at: Sites::of(expr, service, entry, wants, world)?, all })
+        let at = Sites::of(expr, service, entry, wants, world)?;
+        Ok(Self { by, at, all: unites(expr, wants), choice: choice(expr) })
     }
 
     fn stays(by: By, site: &SiteName) -> Self {
-        Self { by, at: Sites::one(site), all: false }
+        Self { by, at: Sites::one(site), all: false, choice: Choice::Fixed }
     }
+}
+
+/// Whether lists of all sites of the expression are united.
+fn unites(expr: &Expr, wants: Wants) -> bool {
+    wants == Wants::List && matches!(expr, Expr::Replicate(_) | Expr::All(_) | Expr::Around { .. })
+}
+
+fn choice(expr: &Expr) -> Choice {
+    match expr {
+        Expr::Otherwise(_) | Expr::All(_) | Expr::Around { .. } => Choice::Open,
+        Expr::Site(_) | Expr::Replicate(_) | Expr::Cross(_) => Choice::Fixed,
+    }
+}
+
+/// Where an earlier call of the workflow was served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed<'a> {
+    pub(super) site: &'a SiteName,
+    /// What the request is about may be at another site all the same: these are asked after it.
+    pub(super) elsewhere: bool,
 }
 
 /// The binding of the addressed service by a request's or an `exec` session's scope, resolved.
@@ -87,18 +108,25 @@ pub(super) fn of_request(
 }
 
 /// The binding of a service that is called within a workflow; `addressed` is the site of the called endpoint, `entry`
-/// the workflow's. `around` and `*` are looked at anew for each call: sites may have gone, or moved away, meanwhile.
+/// the workflow's. `around` and `*` are looked at with the first call that needs them; `placed` is where that was served.
 pub(super) fn of_workflow(
     completed: &Completed,
     service: &Service,
     addressed: &SiteName,
     entry: &SiteName,
     wants: Wants,
+    placed: Option<Placed<'_>>,
     world: &World<'_>,
 ) -> Result<Binding, Problem> {
     if let Some(expr) = named(&completed.scope, &service.name) {
         unbuilt(expr, wants == Wants::List).map_or(Ok(()), Err)?;
-        return Binding::to(By::Name, expr, service, entry, wants, world);
+        let bound = Binding::to(By::Name, expr, service, entry, wants, world);
+        let Some(placed) = placed.filter(|_| choice(expr) == Choice::Open) else { return bound };
+        // Also where none would be in range any more.
+        let mut at = bound.map(|bound| bound.at).unwrap_or_default();
+        at.sites.retain(|site| placed.elsewhere && site != placed.site);
+        at.sites.insert(0, placed.site.clone());
+        return Ok(Binding { by: By::Name, at, all: unites(expr, wants), choice: Choice::Made });
     }
     Ok(match &completed.default {
         Some(site) => Binding::stays(By::Default, site),

@@ -9,13 +9,13 @@ use crate::http::{BodyLength, Code, Problem, query};
 use crate::metadata::record::Standing;
 use crate::metadata::snapshot::{Addressed, Service};
 use crate::metadata::{Distances, Snapshot};
-use crate::names::SiteName;
+use crate::names::{ServiceName, SiteName};
 use crate::profile::{Matched, OpKind, Profile, Profiles};
 use crate::scope::{self, Carrier, Completed, Scope, carriers};
 
 use super::binding::{self, Binding};
 use super::marker::Marker;
-use super::model::{CarriedScope, Destination, NextOn, Plan, Reason, Route, ScopeSource};
+use super::model::{CarriedScope, Choice, Destination, NextOn, Plan, Reason, Route, ScopeSource};
 use super::nearby::Wants;
 use super::target::TargetError;
 use super::{reason, target};
@@ -58,6 +58,8 @@ pub struct Workflow<'a> {
     pub scope: &'a Completed,
     /// The workflow's entry site.
     pub entry: &'a SiteName,
+    /// Where its earlier calls were served, of services for which the scope leaves that open.
+    pub placed: &'a [(ServiceName, SiteName)],
 }
 
 /// What is done with a request.
@@ -96,6 +98,12 @@ pub fn explain(asked: &Asked<'_>, world: &World<'_>) -> Result<Option<Plan>, Pro
 enum Counts<'a> {
     Own(Scope, ScopeSource),
     Inherited(Workflow<'a>),
+}
+
+impl<'a> Counts<'a> {
+    fn placed(&self) -> &'a [(ServiceName, SiteName)] {
+        if let Self::Inherited(workflow) = self { workflow.placed } else { &[] }
+    }
 }
 
 fn examine(asked: &Asked<'_>, world: &World<'_>) -> Result<Option<(Plan, Bytes)>, Problem> {
@@ -191,7 +199,28 @@ impl<'a> Request<'a> {
         if self.found.endpoint.https {
             return Err(tls(service, self.found.site));
         }
-        let (mut binding, scope, entry) = match counts {
+        let placed = counts.placed();
+        let (mut binding, scope, entry) = self.bound(counts)?;
+        let stays = (binding.choice == Choice::Made).then(|| reason::stays(&service.name, &binding.at.sites));
+        let goes_on = binding.all && self.goes_on(&mut binding);
+        let route = self.route(&binding)?;
+        let next_on = self.next_on(&route, binding.choice);
+        let mut reasons = self.reasons();
+        reasons.push(reason::source(scope.source, outranked));
+        reasons.extend(binding.at.candidates.iter().map(reason::candidate));
+        reasons.extend(stays);
+        reasons.extend(goes_on.then(|| reason::goes_on(&binding.at.sites)));
+        reasons.push(reason::binding(&service.name, &binding));
+        reasons.push(reason::route(&route, self.world.here));
+        reasons.extend(reason::next_on(&next_on));
+        let (candidates, choice, placed) = (binding.at.candidates, binding.choice, placed.to_vec());
+        Ok(Plan { scope: Some(scope), choice, placed, next_on, candidates, reasons, ..self.plan(entry, route) })
+    }
+
+    /// What the scope says of the service, how the scope is told, and the entry site.
+    fn bound(&self, counts: Counts<'_>) -> Result<(Binding, CarriedScope, SiteName), Problem> {
+        let service = &self.found.service;
+        let workflow = match counts {
             Counts::Own(scope, source) => {
                 let entry = self.found.site;
                 let is_identity = self.profile.class(service.kind.as_deref()) == Some("identity");
@@ -200,31 +229,26 @@ impl<'a> Request<'a> {
                     binding::of_request(&scope, service, entry, in_session, is_identity, self.wants, &self.world)?;
                 let completed = binding::complete(&scope, &service.name, entry, binding.by);
                 let scope = CarriedScope { source, normal: scope.to_string(), completed: completed.to_string() };
-                (binding, scope, entry.clone())
+                return Ok((binding, scope, entry.clone()));
             }
-            Counts::Inherited(workflow) => {
-                let (site, entry) = (self.found.site, workflow.entry);
-                let binding = binding::of_workflow(workflow.scope, service, site, entry, self.wants, &self.world)?;
-                let scope = CarriedScope {
-                    source: ScopeSource::Workflow,
-                    normal: workflow.scope.scope.to_string(),
-                    completed: workflow.scope.to_string(),
-                };
-                (binding, scope, workflow.entry.clone())
-            }
+            Counts::Inherited(workflow) => workflow,
         };
-        let goes_on = binding.all && self.goes_on(&mut binding);
-        let route = self.route(&binding)?;
-        let next_on = self.next_on(&route);
-        let mut reasons = self.reasons();
-        reasons.push(reason::source(scope.source, outranked));
-        reasons.extend(binding.at.candidates.iter().map(reason::candidate));
-        reasons.extend(goes_on.then(|| reason::goes_on(&binding.at.sites)));
-        reasons.push(reason::binding(&service.name, &binding));
-        reasons.push(reason::route(&route, self.world.here));
-        reasons.extend(reason::next_on(&next_on));
-        let candidates = binding.at.candidates;
-        Ok(Plan { scope: Some(scope), next_on, candidates, reasons, ..self.plan(entry, route) })
+        let (site, entry) = (self.found.site, workflow.entry);
+        let placed = workflow.placed.iter().find(|(name, _)| *name == service.name);
+        let placed = placed.filter(|(_, site)| service.endpoints.contains_key(site));
+        let placed = placed.map(|(_, site)| binding::Placed { site, elsewhere: self.may_be_elsewhere() });
+        let binding = binding::of_workflow(workflow.scope, service, site, entry, self.wants, placed, &self.world)?;
+        let scope = CarriedScope {
+            source: ScopeSource::Workflow,
+            normal: workflow.scope.scope.to_string(),
+            completed: workflow.scope.to_string(),
+        };
+        Ok((binding, scope, workflow.entry.clone()))
+    }
+
+    /// The request is about one resource, which is at whichever site made it.
+    fn may_be_elsewhere(&self) -> bool {
+        self.matched.id.is_some() && self.matched.op != OpKind::Create
     }
 
     /// Whether a list was begun on a page before, and at which sites.
@@ -248,6 +272,8 @@ impl<'a> Request<'a> {
             prefix: self.found.endpoint.prefix.clone(),
             own_host: self.found.service.host == HostHeader::Own,
             route,
+            choice: Choice::Fixed,
+            placed: Vec::new(),
             next_on: NextOn::default(),
             candidates: Vec::new(),
             reasons: Vec::new(),
@@ -291,11 +317,15 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn next_on(&self, route: &Route) -> NextOn {
+    fn next_on(&self, route: &Route, choice: Choice) -> NextOn {
         match route {
             Route::FirstOf(_) => NextOn {
-                not_found: self.matched.id.is_some() && self.matched.op != OpKind::Create,
-                capacity: self.profile.capacity(self.matched.kind),
+                not_found: self.may_be_elsewhere(),
+                capacity: match choice {
+                    Choice::Made => Vec::new(),
+                    Choice::Open | Choice::Fixed => self.profile.capacity(self.matched.kind),
+                },
+                stays: choice == Choice::Made,
             },
             _ => NextOn::default(),
         }

@@ -28,12 +28,23 @@ pub struct Plan {
     /// Whether a service at another site sees its own authority as `Host`, instead of the client's.
     pub own_host: bool,
     pub route: Route,
+    /// Whether the scope leaves it open at which site the request is served.
+    pub choice: Choice,
+    /// Where the workflow's earlier calls placed its services.
+    pub placed: Vec<(ServiceName, SiteName)>,
     /// For [`Route::FirstOf`]: after which answers of a site the next one is asked.
     pub next_on: NextOn,
     /// What was looked at for `around` and `*`.
     pub candidates: Vec<Candidate>,
     /// Why, in the order in which it was found out.
     pub reasons: Vec<Reason>,
+}
+
+impl Plan {
+    /// Whether this agent's own site is, or may be, the one that serves the request.
+    pub fn may_stay(&self) -> bool {
+        self.route == Route::Direct || self.route.destinations().iter().any(|to| to.own)
+    }
 }
 
 /// A scope, where it was found, and its completed form that travels with the workflow.
@@ -57,6 +68,19 @@ pub enum ScopeSource {
     Session,
     /// The request that caused this one.
     Workflow,
+}
+
+/// Whether a request chooses a site, for its workflow's later calls too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// The scope names the site, or the sites.
+    #[default]
+    Fixed,
+    /// `||`, `around` or `*`: where this one is served, later calls go.
+    Open,
+    /// As open, but an earlier call of the workflow has chosen.
+    Made,
 }
 
 /// Where the request is served.
@@ -102,6 +126,8 @@ pub struct NextOn {
     pub not_found: bool,
     /// The profile's capacity errors.
     pub capacity: Vec<CapacityError>,
+    /// Nothing else does, not even that a site can't be reached: the workflow is at the first one.
+    pub stays: bool,
 }
 
 /// Whether an answer lets `||` go on.

@@ -59,6 +59,12 @@ pub(super) fn candidate(candidate: &Candidate) -> Reason {
     reason(code, candidate.told())
 }
 
+pub(super) fn stays(service: &ServiceName, sites: &[SiteName]) -> Reason {
+    let site = sites.first().map(SiteName::as_str).unwrap_or_default();
+    let text = format!("an earlier call of the workflow to {service} was served at {site}: this one goes there too");
+    reason("placed", text)
+}
+
 pub(super) fn goes_on(sites: &[SiteName]) -> Reason {
     reason("list-goes-on", format!("the list was begun at {}, and goes on there", joined(sites, ", ")))
 }
@@ -116,9 +122,8 @@ pub(super) fn next_on(next_on: &NextOn) -> Option<Reason> {
     if next_on.not_found {
         statuses.insert(0, "404 (the request is for one resource)".to_owned());
     }
-    let text = || {
-        format!("besides a site that can't be reached, these answers let the next be tried: {}", statuses.join(", "))
-    };
+    let besides = if next_on.stays { "only" } else { "besides a site that can't be reached," };
+    let text = || format!("{besides} these answers let the next be tried: {}", statuses.join(", "));
     (!statuses.is_empty()).then(|| reason("next-on", text()))
 }
 

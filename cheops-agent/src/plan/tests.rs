@@ -355,7 +355,11 @@ fn under_exec_a_bare_scope_leaves_identity_at_the_entry() {
 #[test]
 fn after_which_answers_otherwise_goes_on() {
     let capacity = |status, body: Option<&str>| CapacityError { status, body: body.map(str::to_owned) };
-    let next_on = NextOn { not_found: true, capacity: vec![capacity(507, None), capacity(500, Some("No valid host"))] };
+    let next_on = NextOn {
+        not_found: true,
+        capacity: vec![capacity(507, None), capacity(500, Some("No valid host"))],
+        stays: false,
+    };
     let create = NextOn { not_found: false, ..next_on.clone() };
     for (status, body, item, not_item) in [
         (200, "", false, false),

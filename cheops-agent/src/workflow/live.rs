@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::counters::Counters;
 use super::links::{Link, Links};
-use super::table::{Inherited, Maker, Table, WorkflowError};
+use super::table::{Found, Inherited, Maker, Table, WorkflowError};
+use crate::names::{ServiceName, SiteName};
 
 /// How long and how many.
 #[derive(Clone, Copy, Debug)]
@@ -36,15 +37,15 @@ impl Workflows {
     ///
     /// # Errors
     /// When there are several.
-    pub fn find(&self, links: &Links) -> Result<Option<Arc<Inherited>>, WorkflowError> {
+    pub fn find(&self, links: &Links) -> Result<Option<Found>, WorkflowError> {
         let found = self.with(|table| table.find(links, Instant::now())).map_err(|error| self.counted(error))?;
         match &found {
-            Some((kind, _)) => self.counters.count_linked(*kind),
+            Some(found) => self.counters.count_linked(found.kind),
             // The last record may just have ended.
             None if self.is_empty() => {}
             None => self.counters.count_unlinked(),
         }
-        Ok(found.map(|(_, scope)| scope))
+        Ok(found)
     }
 
     /// Makes the ids live until the guard goes and some time after; nothing without ids.
@@ -103,6 +104,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// Says where the workflow's calls of a service go from now on; None: it is open again. Whether it was open.
+    pub fn place(&self, service: &ServiceName, site: Option<&SiteName>) -> bool {
+        self.workflows.with(|table| table.place(&self.links, &self.scope, service, site))
+    }
+
     /// The request is not sent: nothing will be called for it.
     pub fn forget(mut self) {
         self.after = Duration::ZERO;

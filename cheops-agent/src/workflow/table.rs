@@ -19,12 +19,25 @@ pub struct Inherited {
     pub entry: SiteName,
 }
 
-impl Inherited {
+/// What a request inherits by its ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Of the first id that stands for it.
+    pub(super) kind: Kind,
+    pub scope: Arc<Inherited>,
+    /// Where earlier calls were served, of services for which the scope leaves that open.
+    pub placed: Vec<(ServiceName, SiteName)>,
+}
+
+impl Found {
     /// As the plan takes it.
     pub fn workflow(&self) -> plan::Workflow<'_> {
-        plan::Workflow { scope: &self.scope, entry: &self.entry }
+        plan::Workflow { scope: &self.scope.scope, entry: &self.scope.entry, placed: &self.placed }
     }
 }
+
+/// Services of one workflow that are placed, at most.
+const MOST_PLACED: usize = 32;
 
 /// A scoped request whose ids become live.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +95,8 @@ struct Record {
     request: String,
     /// What the requests addressed that brought the scope with them.
     addressed: Vec<ServiceName>,
+    /// Where its calls are served.
+    placed: Vec<(ServiceName, SiteName)>,
     /// Requests that have no answer yet.
     open: usize,
     /// When it ends, once none is open.
@@ -114,13 +129,10 @@ impl Table {
     }
 
     /// The one scope for which these ids stand, and the first of them that does.
-    pub(super) fn find(
-        &mut self,
-        links: &Links,
-        now: Instant,
-    ) -> Result<Option<(Kind, Arc<Inherited>)>, WorkflowError> {
+    pub(super) fn find(&mut self, links: &Links, now: Instant) -> Result<Option<Found>, WorkflowError> {
         self.sweep(now);
         let mut found: Option<(Kind, &Record)> = None;
+        let mut placed: Vec<(ServiceName, SiteName)> = Vec::new();
         for (kind, link) in links {
             let records = self.by_link.get(link).map(Vec::as_slice).unwrap_or_default();
             for record in records.iter().filter(|record| record.is_live(now)) {
@@ -132,9 +144,35 @@ impl Table {
                         return Err(WorkflowError::Ambiguous { one, other });
                     }
                 }
+                placed.extend(record.placed.iter().cloned());
             }
         }
-        Ok(found.map(|(kind, record)| (kind, record.scope.clone())))
+        Ok(found.map(|(kind, record)| Found { kind, scope: record.scope.clone(), placed }))
+    }
+
+    /// Says where the workflow's calls of a service go from now on; None: it is open again. Whether it was open.
+    pub(super) fn place(
+        &mut self,
+        links: &[Arc<Link>],
+        scope: &Arc<Inherited>,
+        service: &ServiceName,
+        site: Option<&SiteName>,
+    ) -> bool {
+        let mut was_open = true;
+        for link in links {
+            let Some(record) = self.record(link, scope) else { continue };
+            let before = record.placed.len();
+            record.placed.retain(|(name, _)| name != service);
+            was_open &= record.placed.len() == before;
+            if let Some(site) = site.filter(|_| record.placed.len() < MOST_PLACED) {
+                record.placed.push((service.clone(), site.clone()));
+            }
+        }
+        was_open
+    }
+
+    fn record(&mut self, link: &Arc<Link>, scope: &Arc<Inherited>) -> Option<&mut Record> {
+        self.by_link.get_mut(link)?.iter_mut().find(|record| Arc::ptr_eq(&record.scope, scope))
     }
 
     /// Makes these ids live: all or none.
@@ -172,7 +210,8 @@ impl Table {
         let records = self.by_link.entry(link.clone()).or_default();
         let at = records.iter().position(|record| Arc::ptr_eq(&record.scope, scope)).unwrap_or_else(|| {
             let (scope, request) = (scope.clone(), maker.request.to_owned());
-            records.push(Record { scope, request, addressed: Vec::new(), open: 0, until: now, ending: false });
+            let (addressed, placed) = (Vec::new(), Vec::new());
+            records.push(Record { scope, request, addressed, placed, open: 0, until: now, ending: false });
             self.records += 1;
             records.len() - 1
         });
@@ -188,15 +227,12 @@ impl Table {
     /// A request has its answer: its records end at `until`, if none other keeps them.
     pub(super) fn release(&mut self, links: &[Arc<Link>], scope: &Arc<Inherited>, until: Instant) {
         for link in links {
-            let record = self
-                .by_link
-                .get_mut(link)
-                .and_then(|records| records.iter_mut().find(|record| Arc::ptr_eq(&record.scope, scope)));
-            let Some(record) = record else { continue };
+            let Some(record) = self.record(link, scope) else { continue };
             record.open = record.open.saturating_sub(1);
             record.until = record.until.max(until);
+            let until = record.until;
             if !std::mem::replace(&mut record.ending, true) {
-                self.ending.push_back((record.until, link.clone(), scope.clone()));
+                self.ending.push_back((until, link.clone(), scope.clone()));
             }
         }
     }
@@ -286,7 +322,14 @@ mod tests {
         fn found(&mut self, ids: &[&str], second: u32) -> Result<Option<String>, WorkflowError> {
             let links: Links = ids.iter().map(|id| (Kind::Traceparent, link(id))).collect();
             let now = self.at(second);
-            Ok(self.table.find(&links, now)?.map(|(_, scope)| scope.scope.to_string()))
+            Ok(self.table.find(&links, now)?.map(|found| found.scope.scope.to_string()))
+        }
+
+        fn placed(&mut self, ids: &[&str], second: u32) -> Vec<(String, String)> {
+            let links: Links = ids.iter().map(|id| (Kind::Traceparent, link(id))).collect();
+            let now = self.at(second);
+            let found = self.table.find(&links, now).expect("one scope").map(|found| found.placed);
+            found.into_iter().flatten().map(|(service, site)| (service.to_string(), site.to_string())).collect()
         }
     }
 
@@ -366,6 +409,36 @@ mod tests {
         desk.hold(&["v"], PARIS, Some("A"), 2).expect("held");
         assert!(matches!(desk.found(&["t", "u"], 3), Err(WorkflowError::Ambiguous { .. })));
         assert_eq!(desk.found(&["t", "v"], 3), Ok(Some(PARIS.to_owned())));
+    }
+
+    /// Places are those of one workflow: other ids under the same scope have their own, and they end with their record.
+    #[test]
+    fn a_place_is_kept_as_long_as_its_workflow() {
+        let mut desk = Desk::new(10);
+        let kept = desk.hold(&["t", "u"], PARIS, Some("A"), 0).expect("held");
+        desk.hold(&["other"], PARIS, Some("A"), 0).expect("held");
+        let (a, b) = (ServiceName::from("A"), ServiceName::from("B"));
+        let (nantes, lyon) = (SiteName::from("Nantes"), SiteName::from("Lyon"));
+        let pair = |service: &str, site: &str| (service.to_owned(), site.to_owned());
+        assert!(desk.table.place(&kept.0, &kept.1, &a, Some(&nantes)));
+        assert!(desk.table.place(&kept.0, &kept.1, &b, Some(&nantes)));
+        assert!(!desk.table.place(&kept.0, &kept.1, &a, Some(&lyon)), "it had a place");
+        assert_eq!(desk.placed(&["u"], 1), [pair("B", "Nantes"), pair("A", "Lyon")]);
+        assert_eq!(desk.placed(&["other"], 1), []);
+        let call = desk.hold(&["t"], PARIS, None, 1).expect("held");
+        desk.answered(&kept, 10);
+        assert!(!desk.table.place(&call.0, &call.1, &b, None));
+        assert_eq!(desk.placed(&["t"], 20), [pair("A", "Lyon")], "the call keeps it");
+        desk.answered(&call, 30);
+        assert_eq!(desk.placed(&["t"], 30), []);
+        for number in 0..100 {
+            desk.table.place(&kept.0, &kept.1, &format!("s{number}").into(), Some(&lyon));
+        }
+        let again = desk.hold(&["t"], PARIS, None, 40).expect("held");
+        for number in 0..100 {
+            desk.table.place(&again.0, &again.1, &format!("s{number}").into(), Some(&lyon));
+        }
+        assert_eq!(desk.placed(&["t"], 41).len(), MOST_PLACED);
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::act::run::run;
 use crate::act::scoped::{Ran, RunError, Scoped};
 use crate::act::upstream::DialError;
 use crate::http::reply::{self, Manner};
-use crate::http::{AnswerHead, BodyLength, Problem, RequestHead};
+use crate::http::{AnswerHead, BodyLength, Code, Problem, RequestHead};
 use crate::observe::{Limit, Passthrough, Refused};
-use crate::plan::{self, Asked, Decision, Destination, Plan, Route, World};
+use crate::plan::{self, Asked, Choice, Decision, Destination, Plan, Route, World};
 use crate::scope::carriers;
 
 impl Connection {
@@ -157,7 +157,7 @@ impl Connection {
         log.planned(plan);
         let id = log.id().to_owned();
         let links = ids::of_planned(&self.shared, head, plan);
-        let _kept = match ids::keep(&self.shared, &links, plan, &id).await {
+        let kept = match ids::keep(&self.shared, &links, plan, &id).await {
             Ok(kept) => kept,
             Err(problem) => return self.refuse_request(head, &problem, !has_body(head), log).await,
         };
@@ -168,13 +168,28 @@ impl Connection {
                 authority: plan.authority.clone(),
                 prefix: plan.prefix.clone(),
             };
-            let mut judge = |answer: &AnswerHead| Judged::Instead(forward::marked(answer, plan, &here, &id, &[]));
+            let mut answered = None;
+            let mut judge = |answer: &AnswerHead| {
+                answered = Some(answer.status());
+                Judged::Instead(forward::marked(answer, plan, &here, &id, &[]))
+            };
             let answering = Answering { judge: Some(&mut judge), ..Answering::AS_IT_IS };
-            return self.over_link(head, cut, answering, log.tried(std::slice::from_ref(&plan.addressed))).await;
+            if let Some(kept) = kept.as_ref().filter(|_| plan.choice == Choice::Open) {
+                kept.place(&plan.addressed);
+            }
+            let ended = self.over_link(head, cut, answering, log.tried(std::slice::from_ref(&plan.addressed))).await;
+            if let Some(kept) = &kept {
+                kept.settle(plan, answered.ok_or(Code::ServiceUnreachable));
+            }
+            return ended;
         }
         let (client, connection) = (self.taken.client, self.number);
-        let scoped = Scoped { request: head, head: &cut, plan, client, connection, id: &id, links: &links };
+        let scoped =
+            Scoped { request: head, head: &cut, plan, client, connection, id: &id, links: &links, kept: kept.as_ref() };
         let Ran { sites, ended } = run(&self.shared, &mut self.client, scoped).await;
+        if let Some(kept) = &kept {
+            kept.settle(plan, status(&ended));
+        }
         let log = log.tried(&sites);
         match ended {
             Ok(finished) => {
@@ -211,6 +226,14 @@ impl Connection {
             Ok(()) if manner.persists => Ok(()),
             Ok(()) => Err(Close::Fin),
         }
+    }
+}
+
+fn status(ended: &Result<Finished, RunError>) -> Result<u16, Code> {
+    match ended {
+        Ok(finished) => Ok(finished.status),
+        Err(RunError::Refused { problem, .. }) => Err(problem.code),
+        Err(RunError::Exchange(_)) => Err(Code::OutcomeUnknown),
     }
 }
 

@@ -278,6 +278,7 @@ async fn take(at: &AtSite, addressed: &AtSite, client: DuplexStream) -> Ran {
                 connection: 1,
                 id: "r-1",
                 links: &links,
+                kept: None,
             };
             let ran = run(&shared, &mut client, scoped).await;
             (ran, client)

@@ -16,6 +16,7 @@ fn envelope() -> Envelope {
         ],
         request: "req-1".to_owned(),
         links: vec![("X-Openstack-Request-Id".to_owned(), "req-a=b,c".to_owned())],
+        placed: vec![("Glance".to_owned(), "São Paulo/2,x".to_owned())],
         deadline: Some(Duration::from_millis(1500)),
         client: Some("[2001:db8::1]:4711".parse().expect("an address")),
         connection: Some(u64::MAX),
@@ -38,7 +39,8 @@ proptest! {
         written.site = site.as_str().into();
         written.service = service.as_str().into();
         written.hops.push(Hop { site: site.as_str().into(), host: host.as_str().into() });
-        written.links.push((service, value));
+        written.links.push((service.clone(), value));
+        written.placed.push((service, site));
         written.decided = decided;
         prop_assert_eq!(Envelope::from_headers(&written.to_headers().expect("headers")), Ok(written));
     }
@@ -70,6 +72,9 @@ fn lies_and_nonsense_are_refused() {
         (LINKS, "novalue"),
         (LINKS, &many_links),
         (LINKS, &long),
+        (PLACED, "noplace"),
+        (PLACED, &many_links),
+        (PLACED, &long),
         (DEADLINE, "soon"),
         (DEADLINE, "-1"),
         (DEADLINE, "99999999999999999999999"),

@@ -152,7 +152,7 @@ fn sites_without_the_service_are_left_out() {
     assert_eq!(refusal(at("10.0.0.1:70", "{Solo: around(Paris, 1ms)}")).code, Code::NoSiteInRange);
 }
 
-/// A workflow carries the expression, not what it came to: a later call goes by the distances of its own time.
+/// A workflow carries the expression, not what it came to: the first call of a service goes by the distances of its time.
 #[test]
 fn a_workflow_carries_the_expression() {
     let mut fixture = fixture(&ALL);
@@ -165,7 +165,7 @@ fn a_workflow_carries_the_expression() {
     fixture.distances.stands(&"Paris".into(), State::Dead);
     let entry = "Berlin".into();
     let head = head("GET", "/v2/servers", None);
-    let workflow = Some(Workflow { scope: &scope, entry: &entry });
+    let workflow = Some(Workflow { scope: &scope, entry: &entry, placed: &[] });
     let asked = Asked { head: &head, orig: orig(BERLIN), session: None, workflow };
     assert_eq!(short(&super::plan(decide(&asked, &fixture.world())).route), "gather Nantes Berlin");
 }

@@ -116,6 +116,7 @@ async fn an_agent_of_another_site_tells_nothing() {
         hops: vec![crate::peer::Hop { site: "Paris".into(), host: "h1".into() }],
         request: "r-1".to_owned(),
         links: vec![("x-request-id".to_owned(), "7".to_owned())],
+        placed: Vec::new(),
         deadline: None,
         client: None,
         connection: None,

@@ -266,6 +266,7 @@ async fn by_hand(sites: &Sites, change: impl FnOnce(&mut Envelope), request: &st
         hops: vec![Hop { site: "Berlin".into(), host: "h1".into() }],
         request: "r-2".to_owned(),
         links: Vec::new(),
+        placed: Vec::new(),
         deadline: None,
         client: None,
         connection: None,
