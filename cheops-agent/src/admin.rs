@@ -19,6 +19,7 @@ mod metadata;
 mod openapi;
 mod outlook;
 mod revoke;
+mod rotation;
 mod services;
 mod sessions;
 mod sites;
@@ -83,6 +84,7 @@ fn all() -> Router<Arc<Agent>> {
         .route("/v1/sessions", get(sessions::list).post(sessions::begin))
         .route("/v1/sessions/{session}", get(sessions::get).delete(sessions::end))
         .route("/v1/membership/revoke", post(revoke::post))
+        .route("/v1/membership/authority", get(rotation::get).post(rotation::post))
         .route("/v1/sites/{name}/standing", post(standing::post))
         .route("/v1/membership", get(membership::get))
         .route("/v1/membership/init", post(membership::init))

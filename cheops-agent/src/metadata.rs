@@ -23,6 +23,7 @@ pub mod outlook;
 pub mod publish;
 pub mod record;
 pub mod revoke;
+pub mod rotation;
 pub mod seal;
 pub mod snapshot;
 pub mod store;

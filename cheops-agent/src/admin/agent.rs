@@ -76,6 +76,8 @@ pub struct Peers {
     pub counters: Arc<peer::Counters>,
     /// Why this host's certificate, which is due for that, was not renewed.
     pub renewal: Arc<Mutex<Option<String>>>,
+    /// Why the federation's authorities can't be taken over.
+    pub authority: Arc<Mutex<Option<String>>>,
 }
 
 impl Agent {

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 
-use super::{Agent, ApiError, certificate, document, hosts};
+use super::{Agent, ApiError, certificate, document, hosts, rotation};
 use crate::config::InterceptMode;
 use crate::metadata::Cluster;
 use crate::observe::{Check, Grade};
@@ -38,6 +38,7 @@ fn checks(agent: &Agent, cluster: Option<&Cluster>) -> Vec<Check> {
     checks.extend(names(agent));
     checks.extend(aliases(agent));
     checks.extend(certificate::check(agent));
+    checks.extend(rotation::check(agent));
     checks.extend(membership(agent));
     checks.extend(peers(agent));
     checks.extend(certificates(agent));

@@ -26,13 +26,13 @@ impl From<MembershipError> for ApiError {
     }
 }
 
-fn of(agent: &Agent) -> Result<Arc<Membership>, ApiError> {
+pub(super) fn of(agent: &Agent) -> Result<Arc<Membership>, ApiError> {
     let none = || ApiError::Conflict("there is no [peer] in this agent's file: add it with listen alone".to_owned());
     agent.membership.clone().ok_or_else(none)
 }
 
 /// Goes on though whoever asked goes away: half of it would be of no use.
-async fn whole<T: Send + 'static>(
+pub(super) async fn whole<T: Send + 'static>(
     work: impl Future<Output = Result<T, MembershipError>> + Send + 'static,
 ) -> Result<T, ApiError> {
     let done = tokio::spawn(work).await.map_err(|error| ApiError::Internal(error.to_string()))?;

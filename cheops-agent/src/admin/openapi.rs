@@ -17,6 +17,8 @@ const ROUTES: &[(&str, &str, &str, &str)] = &[
     ("/v1/tokens/{id}/revoke", "post", "Takes a token back", "application/json"),
     ("/v1/sites/{name}/standing", "post", "Says how a site takes part: active, cordoned, drained", "application/json"),
     ("/v1/membership/revoke", "post", "Has nobody believe a host, or a site, any more", "application/json"),
+    ("/v1/membership/authority", "get", "How far the replacement of the authority is", "application/json"),
+    ("/v1/membership/authority", "post", "Has the federation's authority replaced", "application/json"),
     ("/v1/map", "get", "How far the sites are from one another, as each measured it", "application/json"),
     ("/v1/services", "get", "The services that are known, and where they are", "application/json"),
     ("/v1/check", "get", "Graded checks, each with its remedy", "application/json"),

@@ -8,7 +8,8 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 
 use super::hosts::{self, Certificate, HostLine};
-use super::{Agent, document};
+use super::{Agent, document, rotation};
+use crate::membership::Progress;
 use crate::metadata::latency::Between;
 use crate::metadata::record::Standing;
 use crate::metadata::{Distances, Site};
@@ -54,6 +55,8 @@ pub struct SiteLine {
     agents: Vec<HostLine>,
     /// The certificate of its hosts that ends first.
     certificate: Option<Certificate>,
+    /// Whether its hosts follow while the federation's authority is replaced, or what they lack.
+    authority: Option<String>,
     /// Why it doesn't answer.
     trouble: Option<String>,
     /// What works in one direction only.
@@ -68,10 +71,11 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
 
 /// One line for each site.
 pub fn lines(agent: &Agent) -> Vec<SiteLine> {
-    agent.snapshot().sites.values().map(|site| line(agent, site)).collect()
+    let rotation = rotation::going_on(agent);
+    agent.snapshot().sites.values().map(|site| line(agent, site, rotation.as_ref())).collect()
 }
 
-fn line(agent: &Agent, site: &Site) -> SiteLine {
+fn line(agent: &Agent, site: &Site, rotation: Option<&Progress>) -> SiteLine {
     let known = match &agent.peers {
         Some(peers) if !site.own => peers.liveness.site(&site.name),
         _ => PeerStatus::default(),
@@ -87,6 +91,7 @@ fn line(agent: &Agent, site: &Site) -> SiteLine {
     SiteLine {
         name: site.name.clone(),
         certificate: first.cloned(),
+        authority: rotation.map(|progress| rotation::of_site(progress, &site.name)),
         own: site.own,
         state: if site.own { "here" } else { word(known.state) },
         standing: standing(agent, site),

@@ -12,7 +12,7 @@ use super::earlier::{self, Earlier};
 use super::life::Part;
 use super::metadata::{self, Metadata};
 use super::sites::{self, SiteLine};
-use super::{Agent, Phase, document, hosts, outlook};
+use super::{Agent, Phase, document, hosts, outlook, rotation};
 use crate::config::InterceptMode;
 use crate::metadata::outlook::Outlook;
 use crate::names::{HostName, SiteName};
@@ -37,6 +37,9 @@ struct Status {
     /// Absent where agents talk without.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<Certificate>,
+    /// How far the replacement of the federation's authority is; absent while nothing is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation: Option<crate::membership::Progress>,
     /// Absent without `[peer]`.
     membership: Option<crate::membership::Standing>,
     connections: Connections,
@@ -102,6 +105,7 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
         waiting,
         drain_seconds,
         capture: capture(&agent, config.intercept.mode),
+        rotation: rotation::going_on(&agent),
         membership: agent.membership.as_ref().map(|membership| membership.standing()),
         metadata: metadata::section(&agent, &snapshot),
         certificate: certificate::of(&agent),
@@ -122,7 +126,8 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
 
 fn warnings(agent: &Agent) -> Vec<String> {
     let certificates = hosts::warnings(agent).into_iter();
-    certificates.map(|(site, host, told)| format!("the certificate of {host} at {site} {told}")).collect()
+    let certificates = certificates.map(|(site, host, told)| format!("the certificate of {host} at {site} {told}"));
+    certificates.chain(rotation::trouble(agent)).collect()
 }
 
 fn capture(agent: &Agent, mode: InterceptMode) -> Capture {

@@ -71,7 +71,7 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
     let liveness = Liveness::new();
     let server = Arc::new(server.telling(liveness.clone()));
     Ok(Ends {
-        shown: admin::Peers { client, liveness, counters, renewal: Arc::default() },
+        shown: admin::Peers { client, liveness, counters, renewal: Arc::default(), authority: Arc::default() },
         server,
         revoked,
         written: Arc::default(),
@@ -116,18 +116,18 @@ impl Ends {
     }
 
     fn fit_seal(&self, peer: &PeerConfig, security: &Security, metadata: &Store) -> anyhow::Result<()> {
-        let authority = match (&peer.security, security) {
-            (PeerSecurity::Joined { directory }, Security::Tls(trust)) => trust.authority(&Joined::at(directory)),
-            _ => None,
+        let authorities = match (&peer.security, security) {
+            (PeerSecurity::Joined { directory }, Security::Tls(trust)) => trust.held(&Joined::at(directory)),
+            _ => Vec::new(),
         };
-        self.signs.store(authority.is_some(), Ordering::Relaxed);
+        self.signs.store(!authorities.is_empty(), Ordering::Relaxed);
         if metadata.is_embedded() {
             return Ok(());
         }
         metadata.replace_seal(match security {
             Security::Insecure => Box::new(Unsealed),
             Security::Unjoined => Box::new(Stranger),
-            Security::Tls(trust) => Box::new(Signed::new(trust, authority, self.written.clone())?),
+            Security::Tls(trust) => Box::new(Signed::new(trust, authorities, self.written.clone())?),
         });
         Ok(())
     }

@@ -15,10 +15,14 @@ use crate::names::SiteName;
 use crate::peer::trust::{Authority, Joined, Shown, Trust, Validity, Wanted, fingerprint};
 use crate::peer::{Client, PeerIdentity, Security, Signs};
 
+/// The part of a certificate's life after which one of an authority that is about to go is better than none.
+const LATE: f64 = 0.7;
 /// For one agent's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether it is time, unless a certificate's life is short.
 const LOOK: Duration = Duration::from_secs(30);
+/// The same while the authority is being replaced.
+const ROTATING: Duration = Duration::from_secs(1);
 /// After a first failure; doubled with each further one.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest, unless a certificate's life is short.
@@ -83,7 +87,8 @@ impl Renewal {
             }
             let life = trust.shown.life();
             if !is_due(&trust.shown, drawn.1) && !self.wants_another(&trust) {
-                sleep((life / 40).clamp(Duration::from_millis(100), LOOK)).await;
+                let look = if trust.authorities.len() > 1 { ROTATING } else { LOOK };
+                sleep((life / 40).clamp(Duration::from_millis(100), look)).await;
                 continue;
             }
             let renewed = self.renew(&trust, &joined).await;
@@ -127,7 +132,7 @@ impl Renewal {
         Ok(())
     }
 
-    /// A certificate by the authority that signs now, or by another that is believed if none can be had.
+    /// A certificate by the authority that signs now, or by another that is believed if none can be had and it is time.
     async fn certificate(
         &self,
         trust: &Trust,
@@ -135,17 +140,25 @@ impl Renewal {
         peer: &PeerConfig,
         request: &str,
     ) -> anyhow::Result<String> {
-        if let Ok(own) = issue(trust, joined, peer, &trust.identity, request) {
-            return Ok(own);
+        let mut other = issue(trust, joined, peer, &trust.identity, request).ok();
+        if other.as_ref().is_some_and(|own| trust.is_by_first(own)) {
+            return other.context("there is one");
         }
         let mut reasons = Vec::new();
         for (site, address) in self.signers(peer) {
             let deadline = Instant::now() + PATIENCE;
             match self.ends.shown.client.renew(&site, &address, request.to_owned(), deadline).await {
-                Ok(certificate) if trust.shown_of(&certificate).is_ok() => return Ok(certificate),
+                Ok(certificate) if trust.is_by_first(&certificate) => return Ok(certificate),
+                Ok(certificate) if trust.shown_of(&certificate).is_ok() => {
+                    reasons.push(format!("{address}: it hasn't the key of the authority that signs now"));
+                    other.get_or_insert(certificate);
+                }
                 Ok(_) => reasons.push(format!("{address}: its certificate is by an authority that is not known here")),
                 Err(error) => reasons.push(error.to_string()),
             }
+        }
+        if let Some(other) = other.filter(|_| is_due(&trust.shown, LATE)) {
+            return Ok(other);
         }
         if reasons.is_empty() {
             bail!("no agent is known that signs");

@@ -22,7 +22,7 @@ use super::metadata::{self, Backend, Publisher};
 use super::peers::{self, Ends};
 use super::renew::{Renewal, Signer};
 use super::store::{NAME_ADMIN, NAME_ADMIN_TCP, NAME_PEER, Store};
-use super::trust::Trusting;
+use super::trust::{self, Trusting};
 use super::{background, metrics};
 use crate::accept::Listeners;
 use crate::act::Shared;
@@ -351,6 +351,7 @@ impl Started {
             let (agent, ends) = (self.agent.clone(), ends.clone());
             self.background.spawn(Trusting::new(agent.clone(), ends.clone()).keep());
             ends.server.signing(Arc::new(Signer(agent.clone())));
+            self.background.spawn(trust::rotate(agent.clone()));
             self.background.spawn(Renewal { agent, ends }.keep());
         }
         self.background.spawn(background::watchdog(self.agent.clone(), self.data.clone(), self.doors.watch()));

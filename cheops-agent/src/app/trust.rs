@@ -1,6 +1,7 @@
 //! Whom this agent believes, as the records of the federation say it: what was revoked, and which authorities there are.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustls::pki_types::CertificateDer;
@@ -11,8 +12,13 @@ use crate::admin::Agent;
 use crate::config::PeerSecurity;
 use crate::metadata::Key;
 use crate::metadata::record::{Federation, Record};
+use crate::metadata::seal::SealError;
+use crate::metadata::store::Refusal;
 use crate::peer::Security;
 use crate::peer::trust::{Joined, Trust, files};
+
+/// Changes that come close together are looked at together.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Follows the records.
 pub struct Trusting {
@@ -29,14 +35,14 @@ impl Trusting {
     pub async fn keep(self) {
         let mut changes = self.agent.metadata.changes();
         changes.mark_changed();
-        let mut told = String::new();
         while changes.changed().await.is_ok() {
             self.revoke();
-            let trouble = self.follow().err().map(|error| format!("{error:#}")).unwrap_or_default();
-            if trouble != told {
+            let trouble = self.follow().err().map(|error| format!("{error:#}"));
+            let mut told = self.ends.shown.authority.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(trouble) = trouble.as_ref().filter(|trouble| told.as_ref() != Some(trouble)) {
                 tracing::warn!(trouble, "the federation's authorities can't be taken over");
-                told = trouble;
             }
+            *told = trouble;
         }
         std::future::pending().await
     }
@@ -69,21 +75,46 @@ impl Trusting {
         let (PeerSecurity::Joined { directory }, Security::Tls(trust)) = (&peer.security, &*security) else {
             return Ok(());
         };
+        let full = Key::Federation.full(self.agent.metadata.federation());
+        ensure!(!matches!(view.refused.get(&full), Some(Refusal::Seal(SealError::Authority(_)))), "{TOO_LATE}");
         let Some(Record::Federation(federation)) = view.get(&Key::Federation).map(|kept| &kept.record) else {
             return Ok(());
         };
-        let authorities = certificates(federation)?;
-        if authorities.is_empty() || authorities == trust.authorities {
+        let (authorities, joined) = (certificates(federation)?, Joined::at(directory));
+        let bridged = std::fs::read(&joined.bridge).unwrap_or_default() == federation.bridge.concat().as_bytes();
+        if authorities.is_empty() || authorities == trust.authorities && bridged {
             return Ok(());
         }
-        ensure!(
-            believes(&authorities, trust),
-            "this host's certificate is of an authority that the federation doesn't believe any more; join it again"
-        );
-        files::replace(&Joined::at(directory).ca, federation.authorities.join("\n").as_bytes(), 0o644)?;
+        ensure!(believes(&authorities, trust), "{TOO_LATE}");
+        files::replace(&joined.bridge, federation.bridge.concat().as_bytes(), 0o644)?;
+        files::replace(&joined.ca, federation.authorities.join("\n").as_bytes(), 0o644)?;
         self.ends.take_up(&config, peer, &self.agent.metadata)?;
         tracing::info!(authorities = authorities.len(), "the federation's authorities changed");
         Ok(())
+    }
+}
+
+/// What is said to whom a rotation of the authority has passed by.
+const TOO_LATE: &str = "the federation's authority was replaced while this host was away, and nobody believes its \
+                        certificate any more: ask for a new token (cheops token issue SITE --host HOST, where a host \
+                        signs), and here: cheops site leave --force; cheops site join TOKEN";
+
+/// Has the authority replaced, where that has begun and this host has the keys.
+pub async fn rotate(agent: Arc<Agent>) {
+    /// How soon it is looked again though nothing is known to have changed: certificates end by themselves.
+    const LOOK: Duration = Duration::from_secs(5);
+    let Some(membership) = agent.membership.clone() else { return std::future::pending().await };
+    let mut changes = agent.metadata.changes();
+    let mut told = String::new();
+    loop {
+        let trouble = membership.go_on(false).await.err().map(|error| error.to_string()).unwrap_or_default();
+        if trouble != told && !trouble.is_empty() {
+            tracing::warn!(trouble, "the federation's authority is being replaced, and that can't go on now");
+        }
+        told = trouble;
+        // Late or soon: either way it is looked again.
+        drop(tokio::time::timeout(LOOK, changes.changed()).await);
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! `cheops site …`: how this site, or another, takes part.
 
 mod membership;
+mod rotation;
 
 use clap::{Args, Subcommand};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -35,6 +36,8 @@ enum What {
     Undrain(Name),
     /// No certificate that the host, or each host of the site, has now is believed any more
     Revoke(Whose),
+    /// Replace the federation's authority, at a host that signs: hosts follow by themselves, and no request fails
+    RotateAuthority(rotation::Rotate),
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +60,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
         What::Remove(arguments) => membership::remove(arguments, context),
         What::Cordon(name) => stands(name, "cordoned", context),
         What::Drain(name) => stands(name, "drained", context),
+        What::RotateAuthority(arguments) => rotation::rotate(arguments, context),
         What::Revoke(whose) => revoke(&whose.name, context),
         What::Uncordon(name) | What::Undrain(name) => stands(name, "active", context),
     }

@@ -6,7 +6,7 @@ use super::output::{Rows, field, items, milliseconds, percent, seconds};
 use super::{Context, Exit};
 
 /// What is told of a site; the first columns are of every table of sites.
-const HEADER: [&str; 17] = [
+const HEADER: [&str; 18] = [
     "NAME",
     "STATE",
     "STANDING",
@@ -15,6 +15,7 @@ const HEADER: [&str; 17] = [
     "QUEUE",
     "VERSION",
     "CERTIFICATE",
+    "AUTHORITY",
     "HOSTS",
     "RTT-MIN",
     "JITTER",
@@ -51,6 +52,7 @@ fn row(site: &Value) -> [String; HEADER.len()] {
         field(site, "queue"),
         field(site, "version"),
         certificate(site),
+        field(site, "authority"),
         field(site, "hosts"),
         milliseconds(site, "rtt-min-ms"),
         milliseconds(site, "jitter-ms"),

@@ -64,6 +64,7 @@ fn text(status: &Value, output: Output) -> String {
     let mut lines = Lines::default();
     own(status, output, &mut lines);
     lines.all("federation", federation(part(status, "membership")));
+    lines.all("authority", rotation(part(status, "rotation")).map(|told| output.doubtful(&told)));
     lines.all("one way", items(status, "sites").iter().filter_map(one_way));
     let warnings = items(status, "warnings").iter().filter_map(Value::as_str);
     lines.all("warning", warnings.map(|warning| output.doubtful(warning)));
@@ -121,6 +122,13 @@ fn federation(membership: &Value) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// How far the replacement of the federation's authority is.
+fn rotation(rotation: &Value) -> Option<String> {
+    let waits = items(rotation, "missing").len();
+    let told = || format!("being replaced, {}; waits for {waits} hosts: see cheops check", field(rotation, "state"));
+    (!rotation.is_null()).then(told)
 }
 
 fn one_way(site: &Value) -> Option<String> {

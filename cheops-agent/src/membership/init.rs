@@ -56,6 +56,8 @@ impl Membership {
             name: self.identity.federation.clone(),
             authorities: vec![authority.certificate().to_owned()],
             since: now(),
+            bridge: Vec::new(),
+            rotation: None,
         };
         let transaction = Transaction {
             when: vec![Condition::Absent(Key::Federation)],

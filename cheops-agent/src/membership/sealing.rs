@@ -32,7 +32,7 @@ impl Membership {
 
     /// Writes records as this host with these certificates, before they are taken up.
     pub(super) fn seal_with(&self, joined: &Joined, trust: &Trust) -> Result<(), MembershipError> {
-        let signed = Signed::new(trust, trust.authority(joined), self.sealing.written.clone());
+        let signed = Signed::new(trust, trust.held(joined), self.sealing.written.clone());
         self.store.replace_seal(Box::new(signed.map_err(|error| MembershipError::Renew(error.to_string()))?));
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::metadata::record::{Millis, Record, TokenRecord, now};
 use crate::metadata::truth::{Condition, Outcome, Transaction, Write};
 use crate::metadata::{Key, View};
 use crate::names::{HostName, SiteName};
-use crate::peer::trust::{fingerprint, hex};
+use crate::peer::trust::hex;
 
 const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
@@ -54,7 +54,9 @@ impl Membership {
         }
         let joined = self.member()?;
         let view = self.store.view();
-        let (authority, _) = self.pen(joined).ok_or_else(|| no_signer(&view))?;
+        self.pen(joined).ok_or_else(|| no_signer(&view))?;
+        // What this host shows to whoever comes with the token.
+        let fingerprint = self.load(joined, &joined.certificate)?.signer;
         if wanted.host.is_none() {
             self.free(&view, &wanted.site)?;
         }
@@ -83,7 +85,7 @@ impl Membership {
             site: wanted.site.clone(),
             host: wanted.host.clone(),
             addresses: self.wickets(&view),
-            fingerprint: fingerprint(&authority),
+            fingerprint,
             id,
             secret,
         })

@@ -24,6 +24,13 @@ pub struct Facts {
     pub standing: Option<SiteRecord>,
 }
 
+impl Facts {
+    /// Whether this host's certificate is of the authority that signs now.
+    fn is_of_first(&self) -> bool {
+        self.host.certificate.as_ref().is_some_and(|own| self.host.trusts.first() == Some(&own.authority))
+    }
+}
+
 /// The writes after which `view` has what this agent should have. None if it has.
 pub fn due(config: &Config, facts: &Facts, view: &View) -> Vec<Write> {
     let mut wanted = Vec::new();
@@ -43,9 +50,10 @@ pub fn due(config: &Config, facts: &Facts, view: &View) -> Vec<Write> {
         }
         None => {}
     }
-    // What a cluster lost is written again.
+    // What a cluster lost is written again, and what is signed under an authority that goes, once this host can do better.
+    let better = facts.is_of_first();
     let holds = |key: &Key, record: &Option<Record>| match (view.get(key), record) {
-        (Some(kept), Some(record)) => kept.record == *record && !kept.stale,
+        (Some(kept), Some(record)) => kept.record == *record && !kept.stale && !(kept.worn && better),
         (kept, record) => kept.is_none() && record.is_none(),
     };
     wanted.retain(|(key, record)| !holds(key, record));

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::key::Key;
+use super::rotation::Rotation;
 use crate::names::{HostName, ServiceName, SiteName};
 
 /// The version that this agent writes, of every kind.
@@ -49,6 +50,13 @@ pub struct Federation {
     /// Certificates of the authorities that are believed, PEM, the one that signs first. Several during a rotation.
     pub authorities: Vec<String>,
     pub since: Millis,
+    /// How those find the authority that signs now who know only the fingerprint of one before it: its certificate as
+    /// that one signed it, and that one's own. PEM.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bridge: Vec<String>,
+    /// That the authority is being replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
 }
 
 /// How a site takes part.

@@ -45,6 +45,12 @@ pub trait Seal: Send + Sync {
     fn writes(&self) -> bool {
         true
     }
+
+    /// Whether what is kept is believed by an authority that is about to go: it has to be sealed anew.
+    fn worn(&self, kept: &str) -> bool {
+        let _all_last = kept;
+        false
+    }
 }
 
 /// No signatures: for a store that only this site writes, and for agents that talk without certificates.

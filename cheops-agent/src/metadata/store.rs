@@ -192,9 +192,9 @@ impl Store {
                 None => drop(inner.raw.remove(&full)),
             }
             match write {
-                Write::Put(key, record) => {
-                    drop(view.records.insert(key, Kept { record, revision: Some(revision(id)), stale: false }))
-                }
+                Write::Put(key, record) => drop(
+                    view.records.insert(key, Kept { record, revision: Some(revision(id)), stale: false, worn: false }),
+                ),
                 Write::Remove(key) => drop(view.records.remove(&key)),
             }
         } else {
@@ -291,7 +291,8 @@ fn overlay(view: &mut View, pending: &[Pending]) {
     for Pending { write, .. } in pending {
         match write {
             Write::Put(key, record) => {
-                view.records.insert(key.clone(), Kept { record: record.clone(), revision: None, stale: false });
+                view.records
+                    .insert(key.clone(), Kept { record: record.clone(), revision: None, stale: false, worn: false });
             }
             Write::Remove(key) => drop(view.records.remove(key)),
         }

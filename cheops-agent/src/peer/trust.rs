@@ -21,9 +21,9 @@ use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 
-pub use issue::{Authority, Issued, Validity, Wanted};
+pub use issue::{Authority, Issued, Validity, Wanted, pem};
 pub use joined::{Content, Joined};
-pub use load::identity;
+pub use load::{identity, is_key_of};
 pub use revoked::Revocations;
 pub use seal::{Signed, Written};
 pub use shown::{Shown, fingerprint, hex};

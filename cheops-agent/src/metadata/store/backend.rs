@@ -165,7 +165,8 @@ impl Store {
         match opened.and_then(|record| Ok(Record::decode(&key, &record)?)) {
             Ok(record) => {
                 view.refused.remove(full);
-                view.records.insert(key, Kept { record, revision: Some(raw.revision), stale: raw.stale });
+                let worn = self.seal.load().worn(&raw.value);
+                view.records.insert(key, Kept { record, revision: Some(raw.revision), stale: raw.stale, worn });
                 true
             }
             // Whoever has joined nothing believes nobody, and nothing is wrong with that.

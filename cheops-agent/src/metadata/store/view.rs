@@ -34,6 +34,8 @@ pub struct Kept {
     /// Whether it was seen in an earlier history of the cluster, and not in the one that goes on: the cluster was wiped or
     /// restored, and nobody wrote or removed the record since. It counts as before.
     pub stale: bool,
+    /// Whether its seal is under an authority that is about to go.
+    pub worn: bool,
 }
 
 /// Why a record is left out.
@@ -51,6 +53,11 @@ impl View {
     /// The record at `key`.
     pub fn get(&self, key: &Key) -> Option<&Kept> {
         self.records.get(key)
+    }
+
+    /// What is to be sealed anew before an authority goes.
+    pub fn worn(&self) -> impl Iterator<Item = &Key> {
+        self.records.iter().filter(|(_, kept)| kept.worn).map(|(key, _)| key)
     }
 
     /// Every record, in the order of keys.

@@ -50,12 +50,7 @@ impl Authority {
     /// Makes a new authority.
     pub fn new(federation: &str, validity: Validity) -> Result<Self, TrustError> {
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::default();
-        params.not_before = validity.not_before.into();
-        params.not_after = validity.not_after.into();
-        params.distinguished_name.push(DnType::CommonName, format!("Cheops federation {federation}"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let params = authority(federation, validity);
         let certificate = params.self_signed(&key)?.pem();
         Ok(Self { issuer: Issuer::new(params, key), certificate })
     }
@@ -70,6 +65,14 @@ impl Authority {
     pub fn of(certificate: &CertificateDer<'static>, key: &PrivateKeyDer<'static>) -> Result<Self, TrustError> {
         let issuer = Issuer::from_ca_cert_der(certificate, KeyPair::try_from(key)?)?;
         Ok(Self { issuer, certificate: pem(certificate) })
+    }
+
+    /// Another authority's certificate (PEM) as this one signs it, for those that know this one alone.
+    ///
+    /// # Errors
+    /// When it can't be signed.
+    pub fn vouch(&self, other: &Self, federation: &str, validity: Validity) -> Result<String, TrustError> {
+        Ok(authority(federation, validity).signed_by(other.issuer.key(), &self.issuer)?.pem())
     }
 
     /// The authority's certificate in PEM form: what `peer.ca` holds.
@@ -148,6 +151,17 @@ pub fn pem(certificate: &CertificateDer<'_>) -> String {
     }
     pem.push_str("-----END CERTIFICATE-----\n");
     pem
+}
+
+/// What an authority's certificate says.
+fn authority(federation: &str, validity: Validity) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.not_before = validity.not_before.into();
+    params.not_after = validity.not_after.into();
+    params.distinguished_name.push(DnType::CommonName, format!("Cheops federation {federation}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
 }
 
 fn params(identity: &PeerIdentity, validity: Validity, issued: Millis) -> Result<CertificateParams, TrustError> {

@@ -18,6 +18,10 @@ pub struct Joined {
     pub key: PathBuf,
     /// The authority's key, where this host signs.
     pub authority: PathBuf,
+    /// What is shown to those that know only the fingerprint of an earlier authority.
+    pub bridge: PathBuf,
+    /// The certificate of an authority that is about to be made known, and its bridge.
+    pub coming: PathBuf,
 }
 
 /// What is written; all PEM.
@@ -37,6 +41,8 @@ impl Joined {
             certificate: directory.join("host.pem"),
             key: directory.join("host.key"),
             authority: directory.join("authority.key"),
+            bridge: directory.join(super::load::BRIDGE),
+            coming: directory.join("coming.pem"),
         }
     }
 
@@ -112,6 +118,14 @@ impl Joined {
         self.key.with_extension("key.next")
     }
 
+    /// Takes what was prepared for another authority away.
+    ///
+    /// # Errors
+    /// As [`Joined::write`].
+    pub fn forget_coming(&self) -> io::Result<()> {
+        remove(&self.coming)
+    }
+
     /// Takes the files away: keys first, so that a crash leaves none that somebody could go on with. When this host's is
     /// gone, it has not joined any more.
     ///
@@ -119,7 +133,7 @@ impl Joined {
     /// When the directory can't be written in.
     pub fn remove(&self) -> io::Result<()> {
         let (next, staged) = (self.next(), self.staged());
-        let all = [&self.authority, &next, &self.key, &staged, &self.certificate, &self.ca];
+        let all = [&self.authority, &next, &self.key, &staged, &self.certificate, &self.coming, &self.bridge, &self.ca];
         all.into_iter().try_for_each(|path| remove(path))?;
         files::sync(&self.directory)
     }

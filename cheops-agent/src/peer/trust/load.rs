@@ -12,6 +12,9 @@ use super::{Joined, PeerIdentity, Revocations, Security, Shown, Trust, TrustErro
 use crate::config::{Config, PeerConfig, PeerSecurity};
 use crate::metadata::record::CertificateFacts;
 
+/// Next to the authorities' certificates: what is shown to those that know only the fingerprint of an earlier one.
+pub(super) const BRIDGE: &str = "bridge.pem";
+
 impl Security {
     /// Of the certificate that is shown.
     pub fn certificate(&self) -> Option<CertificateFacts> {
@@ -97,7 +100,8 @@ impl Trust {
         let roots = Arc::new(roots);
         let signer = authorities.iter().find(|authority| verify::is_by(&chain, authority));
         // A stranger knows the authority by its fingerprint alone, so it is shown.
-        let whole: Vec<_> = chain.iter().chain(signer).cloned().collect();
+        let bridge = certificates(&ca.with_file_name(BRIDGE)).unwrap_or_default();
+        let whole: Vec<_> = chain.iter().chain(signer).chain(&bridge).cloned().collect();
         let server = verify::server_config(&roots, &chain, &private, &revoked, false)?;
         let open = verify::server_config(&roots, &whole, &private, &revoked, true)?;
         let signer = signer.map(fingerprint).unwrap_or_default();
@@ -106,13 +110,18 @@ impl Trust {
 
     /// The first of the authorities that are believed whose key this host has, with that key.
     pub fn authority(&self, joined: &Joined) -> Option<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
-        let pem = std::fs::read(&joined.authority).ok()?;
+        self.held(joined).into_iter().next()
+    }
+
+    /// The authorities that are believed whose keys this host has, with these keys; the one that signs first.
+    pub fn held(&self, joined: &Joined) -> Vec<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
+        let pem = std::fs::read(&joined.authority).unwrap_or_default();
         let keys: Vec<PrivateKeyDer<'static>> = PrivateKeyDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
-        self.authorities.iter().find_map(|authority| {
-            let fits =
-                |key: &&PrivateKeyDer<'static>| verify::key_fits(std::slice::from_ref(authority), key).unwrap_or(false);
-            Some((authority.clone(), keys.iter().find(fits)?.clone_key()))
-        })
+        let with_key = |authority: &CertificateDer<'static>| {
+            let key = keys.iter().find(|key| is_key_of(key, authority))?;
+            Some((authority.clone(), key.clone_key()))
+        };
+        self.authorities.iter().filter_map(with_key).collect()
     }
 
     /// What a certificate (PEM) says that an authority signed which is believed here.
@@ -127,6 +136,13 @@ impl Trust {
         Shown::of(&certificate).map_err(|error| error.to_string())
     }
 
+    /// Whether a certificate (PEM) is by the authority that signs now.
+    pub fn is_by_first(&self, pem: &str) -> bool {
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes());
+        let first = self.authorities.first();
+        certificate.is_ok_and(|leaf| first.is_some_and(|first| verify::is_by(std::slice::from_ref(&leaf), first)))
+    }
+
     /// Whether a peer with these certificates would be let in now.
     pub(in crate::peer) fn believes(&self, chain: &[CertificateDer<'static>]) -> bool {
         let shown = chain.first().and_then(|first| Shown::of(first).ok());
@@ -139,6 +155,11 @@ impl Trust {
     pub fn facts(&self) -> CertificateFacts {
         self.shown.facts(self.signer.clone())
     }
+}
+
+/// Whether this is the key of that authority.
+pub fn is_key_of(key: &PrivateKeyDer<'static>, authority: &CertificateDer<'static>) -> bool {
+    verify::key_fits(std::slice::from_ref(authority), key).unwrap_or(false)
 }
 
 /// Whether this is the key of that certificate.

@@ -18,7 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::{RootCertStore, SignatureScheme};
 use serde::{Deserialize, Serialize};
 
-use super::{PeerIdentity, Revocations, Shown, Trust, verify};
+use super::{PeerIdentity, Revocations, Shown, Trust, fingerprint, verify};
 use crate::metadata::key::{self, Key};
 use crate::metadata::record::{self, Millis, Record};
 use crate::metadata::revoke;
@@ -71,12 +71,20 @@ pub struct Signed {
     authorities: Vec<CertificateDer<'static>>,
     roots: Arc<RootCertStore>,
     host: Pen,
-    /// Where this host signs certificates.
-    authority: Option<Pen>,
+    /// Where this host signs certificates; the one that signs first.
+    authority: Vec<Pen>,
     revoked: Arc<Revocations>,
     written: Arc<Written>,
     /// Certificates that were found to be an authority's.
-    good: Mutex<HashMap<CertificateDer<'static>, Shown>>,
+    good: Mutex<HashMap<CertificateDer<'static>, Good>>,
+}
+
+/// What is known of a certificate.
+#[derive(Clone)]
+struct Good {
+    shown: Shown,
+    /// Whether it is of the authority that signs now.
+    first: bool,
 }
 
 /// Who signed.
@@ -86,13 +94,13 @@ enum Writer {
 }
 
 impl Signed {
-    /// Signs as this host, and as the authority if its certificate and key are given.
+    /// Signs as this host, and as the authorities whose certificates and keys are given, the one that signs first.
     ///
     /// # Errors
     /// When a key is of a kind that can't sign records.
     pub fn new(
         trust: &Trust,
-        authority: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+        authority: impl IntoIterator<Item = (CertificateDer<'static>, PrivateKeyDer<'static>)>,
         written: Arc<Written>,
     ) -> Result<Self, SealError> {
         let certificate = trust.chain.first().cloned().ok_or(SealError::Missing)?;
@@ -103,7 +111,7 @@ impl Signed {
             authorities: trust.authorities.clone(),
             roots: trust.roots.clone(),
             host,
-            authority: authority.map(pen).transpose()?,
+            authority: authority.into_iter().map(pen).collect::<Result<_, _>>()?,
             revoked: trust.revoked.clone(),
             written,
             good: Mutex::default(),
@@ -118,10 +126,18 @@ impl Signed {
 
     /// Who is to sign what is written at `key`.
     fn pen(&self, key: &Key, record: &str) -> Result<&Pen, SealError> {
-        match may(&self.identity, key, record) {
-            true => Ok(&self.host),
-            false => self.authority.as_ref().ok_or(SealError::NoAuthority),
+        if may(&self.identity, key, record) {
+            return Ok(&self.host);
         }
+        let by = match key {
+            Key::Federation => known_by_all(key, record),
+            _ => None,
+        };
+        let pen = match by {
+            Some(by) => self.authority.iter().find(|pen| fingerprint(&pen.certificate) == by),
+            None => self.authority.first(),
+        };
+        pen.ok_or(SealError::NoAuthority)
     }
 
     /// Whether a host that is revoked says just that, of no less than is known: what it said as it left stays true.
@@ -135,22 +151,23 @@ impl Signed {
             return Ok(Writer::Authority);
         }
         let known = self.good.lock().unwrap_or_else(PoisonError::into_inner).get(certificate).cloned();
-        if let Some(shown) = known {
-            return Ok(Writer::Host(shown));
+        if let Some(good) = known {
+            return Ok(Writer::Host(good.shown));
         }
         let stranger = |reason: String| SealError::Authority(reason);
         let shown = Shown::of(certificate).map_err(|error| stranger(error.to_string()))?;
         if shown.identity.federation != self.identity.federation {
             return Err(stranger(format!("it is of the federation {}", shown.identity.federation)));
         }
-        let chain = std::slice::from_ref(certificate);
-        verify::signed_by_at(chain, &self.roots, UnixTime::since_unix_epoch(shown.from()))
-            .map_err(|error| stranger(error.to_string()))?;
+        let (chain, from) = (std::slice::from_ref(certificate), UnixTime::since_unix_epoch(shown.from()));
+        verify::signed_by_at(chain, &self.roots, from).map_err(|error| stranger(error.to_string()))?;
+        let first = self.authorities.len() < 2
+            || self.authorities.first().is_some_and(|first| verify::is_by_at(chain, first, from));
         let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         if good.len() >= MOST {
             good.clear();
         }
-        good.insert(certificate.clone(), shown.clone());
+        good.insert(certificate.clone(), Good { shown: shown.clone(), first });
         Ok(Writer::Host(shown))
     }
 }
@@ -182,6 +199,31 @@ impl Seal for Signed {
             return Err(SealError::Older);
         }
         Ok(kept.record)
+    }
+
+    fn worn(&self, kept: &str) -> bool {
+        let Some(certificate) = (self.authorities.len() > 1).then(|| certificate(kept)).flatten() else { return false };
+        match self.authorities.iter().position(|authority| *authority == certificate) {
+            Some(position) => position > 0,
+            None => {
+                let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+                good.get(&certificate).is_some_and(|good| !good.first)
+            }
+        }
+    }
+}
+
+/// The certificate that is kept with a record.
+fn certificate(kept: &str) -> Option<CertificateDer<'static>> {
+    Some(STANDARD.decode(read(kept).ok()?.certificate).ok()?.into())
+}
+
+/// By which authority the federation's record has to be signed while that is being replaced: by the one that also those
+/// know that were away.
+fn known_by_all(key: &Key, record: &str) -> Option<String> {
+    match Record::decode(key, record) {
+        Ok(Record::Federation(federation)) => federation.rotation.map(|rotation| rotation.from),
+        _ => None,
     }
 }
 

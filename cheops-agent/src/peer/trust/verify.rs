@@ -50,7 +50,12 @@ pub(super) fn signed_by_at(chain: &[CertificateDer<'_>], roots: &RootCertStore, 
 
 /// Whether this authority is the one that the chain leads to.
 pub(super) fn is_by(chain: &[CertificateDer<'_>], authority: &CertificateDer<'static>) -> bool {
-    roots(std::slice::from_ref(authority)).is_ok_and(|roots| signed_by(chain, &roots).is_ok())
+    is_by_at(chain, authority, UnixTime::now())
+}
+
+/// Whether it was at that time.
+pub(super) fn is_by_at(chain: &[CertificateDer<'_>], authority: &CertificateDer<'static>, at: UnixTime) -> bool {
+    roots(std::slice::from_ref(authority)).is_ok_and(|roots| signed_by_at(chain, &roots, at).is_ok())
 }
 
 /// Whether `key` is the key of the chain's first certificate.

@@ -124,7 +124,14 @@ fn a_host_revokes_itself_and_nobody_else() {
 fn a_host_that_signs_writes_what_all_share() {
     let agents = Agents::new();
     let (signer, paris) = (agents.agent("Berlin", "b1", true), agents.agent("Paris", "p1", false));
-    let federation = Record::Federation(Federation { name: "edge".into(), authorities: Vec::new(), since: 1 }).encode();
+    let federation = Record::Federation(Federation {
+        name: "edge".into(),
+        authorities: Vec::new(),
+        since: 1,
+        bridge: Vec::new(),
+        rotation: None,
+    })
+    .encode();
     for (key, record) in [(Key::Federation, federation), (Key::Revoked("Paris/p1".into()), revoked("Paris", "p1"))] {
         let kept = signer.seal(&full(&key), &record).expect("sealed");
         assert_eq!(paris.open(&key, &full(&key), &kept), Ok(record));
