@@ -110,8 +110,8 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "Paris up active 20ms 1s 0 0.1.0 60m! p1 - - 25% - - - 10.77.2.1:7117 only from there",
-                "Lyon unknown drained ~31ms - - - - - - - - - - - - -"
+                "Paris up active 20ms 1s 0 0.1.0 60m! - p1 - - 25% - - - 10.77.2.1:7117 only from there",
+                "Lyon unknown drained ~31ms - - - - - - - - - - - - - -"
             ]
         );
         assert!(table.header.starts_with(&["NAME", "STATE", "STANDING", "RTT", "AGE", "QUEUE"]));

@@ -2,6 +2,7 @@
 
 mod again;
 mod left;
+mod rotated;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use crate::metadata::store::{Listed as All, Seen};
 use crate::metadata::truth::{Condition, Outcome, Transaction, Truth, TruthError, Write};
 use crate::names::{HostName, SiteName};
 use crate::peer::server::ServerLimits;
-use crate::peer::trust::{Revocations, Signed, Trust};
+use crate::peer::trust::{Revocations, Signed, Trust, Validity};
 use crate::peer::{Call, Counters, Security, Serve, Server};
 
 /// What is kept, by its whole key.
@@ -155,7 +156,7 @@ async fn patient(cluster: &Cluster, site: &str, name: &str, patience: Duration) 
             }
             let trust = Trust::load(identity.clone(), &joined.ca, &joined.certificate, &joined.key, revoked)
                 .map_err(|error| error.to_string())?;
-            let signed = Signed::new(&trust, trust.authority(&joined), sealing.written.clone());
+            let signed = Signed::new(&trust, trust.held(&joined), sealing.written.clone());
             store.replace_seal(Box::new(signed.map_err(|error| error.to_string())?));
             server.replace_security(Security::Tls(Arc::new(trust)));
             Ok(())
