@@ -1,5 +1,10 @@
 //! `A & B` and `*` for lists: one list of several sites' lists.
 
+#[path = "lists/cloud.rs"]
+mod cloud;
+#[path = "lists/hostile.rs"]
+mod hostile;
+
 use std::time::{Duration, Instant};
 
 use cheops_tests::lab::{Answer, Federation, Offered, Scripted, Then};
