@@ -1,5 +1,8 @@
 //! Ready by itself: whatever other sites and the metadata cluster do, an agent starts, restarts, reloads and serves its own.
 
+#[path = "readiness/etcd.rs"]
+mod etcd;
+
 use std::time::{Duration, Instant};
 
 use cheops_tests::lab::{Federation, Offered, eventually};

@@ -1,6 +1,8 @@
 //! What agents keep of sites and services: records of every kind and version, the copy on the disk, what is published,
 //! learned, and refused.
 
+#[path = "records/cluster.rs"]
+mod cluster;
 #[path = "records/disk.rs"]
 mod disk;
 #[path = "records/kinds.rs"]

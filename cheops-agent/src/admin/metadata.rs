@@ -41,6 +41,8 @@ pub struct Metadata {
     pending: usize,
     /// Those of them that it refuses.
     denied: Vec<RefusedLine>,
+    /// Records that it has and that are too much to be taken.
+    left_out: u64,
     /// How often it was reached anew.
     connects: u64,
     /// Records from before the cluster was wiped or restored, which nobody wrote since.
@@ -92,6 +94,7 @@ pub fn section(agent: &Agent, snapshot: &Snapshot) -> Metadata {
             .take(NAMED)
             .map(|(what, why)| RefusedLine { what: what.clone(), why: why.clone() })
             .collect(),
+        left_out: facts.left_out,
         connects: facts.connects,
         stale: facts.stale,
         lost: facts.lost.map(|lost| lost.at),
@@ -132,6 +135,7 @@ fn what(refused: &RefusedEndpoint) -> String {
 fn remedy(why: &Refusal) -> &'static str {
     match why {
         Refusal::Key => "Nothing needs to be done, if agents of the federation are newer; else look who writes there",
+        Refusal::Excess(_) => "Look who writes so much there; what is left out counts as not written",
         Refusal::Seal(_) => {
             "Look who wrote it, and at the certificates of that site's agents; it counts as not written"
         }
@@ -195,6 +199,15 @@ fn backend(facts: &Facts) -> Vec<Check> {
             "It is tried again each 30 s; look at etcd's role of this agent's user",
         )
     }));
+    if facts.left_out > 0 {
+        let found = format!("{} records are too much and left out", facts.left_out);
+        checks.push(Check::not(
+            "metadata",
+            Grade::Warn,
+            found,
+            "Look who writes so much to the cluster: cheops status -o json",
+        ));
+    }
     if facts.lost.is_some() {
         let found = format!("the cluster was wiped or restored; {} records of before are kept here", facts.stale);
         let remedy =

@@ -210,6 +210,7 @@ impl Collector for Metadata {
         let facts = self.0.metadata.facts();
         let refused = facts.refused + self.0.known().refused.len();
         let count = |number: usize| u32::try_from(number).map_or(f64::from(u32::MAX), f64::from);
+        let left_out = u32::try_from(facts.left_out).map_or(f64::from(u32::MAX), f64::from);
         let flag = |holds: bool| f64::from(u8::from(holds));
         for (name, meaning, value) in [
             ("metadata_up", "Whether what is written is kept by the backend now", Some(flag(facts.up()))),
@@ -217,6 +218,8 @@ impl Collector for Metadata {
             ("metadata_age_seconds", "Since the backend last gave a sign of life", seconds(facts.age)),
             ("metadata_records", "Records that are known", Some(count(facts.records))),
             ("metadata_pending", "Writes that wait for the backend", Some(count(facts.pending))),
+            ("metadata_denied", "Waiting writes that the backend refuses", Some(count(facts.denied.len()))),
+            ("metadata_left_out", "Records that are too much to be taken", Some(left_out)),
             ("metadata_refused", "Records and announced endpoints that aren't believed", Some(count(refused))),
             ("metadata_stale", "Records from before the cluster was wiped or restored", Some(count(facts.stale))),
         ] {
@@ -225,7 +228,9 @@ impl Collector for Metadata {
                 ConstGauge::new(value).encode(gauge)?;
             }
         }
-        Ok(())
+        let meaning = "How often the backend was reached anew";
+        let connects = encoder.encode_descriptor("metadata_connects", meaning, None, MetricType::Counter)?;
+        ConstCounter::new(facts.connects).encode(connects)
     }
 }
 

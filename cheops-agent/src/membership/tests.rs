@@ -46,7 +46,7 @@ impl Cluster {
             let kept = self.lock();
             let values = kept.values.iter().map(|(key, (value, revision))| (key.clone(), value.clone(), *revision));
             let seen = Some(Seen { cluster: 1, revision: kept.revision });
-            (All { seen, values: values.collect() }, kept.stores.clone())
+            (All { seen, values: values.collect(), ..All::default() }, kept.stores.clone())
         };
         stores.iter().for_each(|store| store.listed(all.clone()));
     }

@@ -33,7 +33,7 @@ use trouble::Trouble;
 /// How often members are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 /// How often another one has to be nearer before it is gone to.
-const LONG: u32 = 3;
+const LONG: u32 = 2;
 /// How soon members are asked again that don't serve: the first time, and at last.
 const SOON: Duration = Duration::from_millis(250);
 const LATE: Duration = Duration::from_secs(4);

@@ -4,6 +4,7 @@
 //! tells what it lists and what changes, and when it last gave a sign of life.
 
 mod backend;
+mod bounded;
 mod disk;
 mod facts;
 mod file;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, watch};
 
+use super::bounds::{Excess, Tally};
 use super::cluster::Cluster;
 use super::record::Millis;
 use super::seal::Seal;
@@ -35,6 +37,10 @@ pub struct Listed {
     pub seen: Option<Seen>,
     /// Whole key, value, revision of its last write.
     pub values: Vec<(String, String, i64)>,
+    /// Records that are too large to be taken, by their whole key.
+    pub left_out: Vec<(String, Excess)>,
+    /// Whether there are more than were read.
+    pub more: bool,
 }
 
 /// One change that a backend tells.
@@ -95,6 +101,11 @@ struct Inner {
     lost: Option<Lost>,
     /// Whether nothing is written any more.
     leaving: bool,
+    /// How much of what is kept there is.
+    tally: Tally,
+    /// What is there and too much, as far as it is named; and what more there was when it was listed.
+    left_out: BTreeMap<String, Excess>,
+    unnamed: u64,
     /// Why writes that wait are refused, by their numbers.
     denied: BTreeMap<u64, String>,
     /// How often the backend was reached anew.
@@ -258,6 +269,8 @@ impl Store {
         for (full, raw) in &inner.raw {
             self.take(&mut view, full, raw);
         }
+        let left_out = inner.left_out.iter().map(|(full, excess)| (full.clone(), Refusal::from(*excess)));
+        view.refused.extend(left_out);
         overlay(&mut view, &inner.pending);
         view
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cheops_tests::lab::{EtcdCluster, eventually};
+use cheops_tests::lab::{EtcdCluster, Federation, Offered, eventually};
 
 use super::{SOON, add_service, metadata, serves, three, until, until_service, until_up, until_whole};
 
@@ -52,7 +52,7 @@ fn a_frozen_member_is_left_and_gone_back_to_when_it_is_nearer_for_long() -> anyh
     let own = federation.etcd().member("Berlin").client_url();
     until("the nearest is its own", &federation, "Berlin", |said| said["endpoint"] == *own);
     federation.agent_mut("Paris").kill9()?;
-    let lives = |federation: &cheops_tests::lab::Federation| {
+    let lives = |federation: &Federation| {
         let kept = federation.etcd().etcdctl(&["get", "--prefix", "--keys-only", "/cheops/lab/liveness/Paris/"]);
         kept.is_ok_and(|kept| kept.contains("Paris"))
     };
@@ -79,5 +79,34 @@ fn a_frozen_member_is_left_and_gone_back_to_when_it_is_nearer_for_long() -> anyh
     assert!(eventually(SOON, || !lives(&federation)), "the lease of an agent that died is over");
     let kept = federation.etcd().etcdctl(&["get", "--prefix", "--keys-only", "/cheops/lab/liveness/"])?;
     assert!(kept.contains("Berlin") && kept.contains("Nantes"), "{kept}");
+    Ok(())
+}
+
+/// Questions arrive and answers are lost, or the other way round; the connection stands for long.
+#[test]
+fn a_member_that_is_heard_one_way_only_is_left() -> anyhow::Result<()> {
+    let cluster = EtcdCluster::today().at(&["Paris", "Nantes", "Lyon"]);
+    let sites = ["Berlin", "Paris", "Nantes", "Lyon"];
+    let mut federation =
+        Federation::builder().sites(&sites).service(Offered::new("app", 8080)).etcd(cluster).start()?;
+    let nearest = federation.etcd().member("Paris").client_url();
+    until("the nearest is Paris's", &federation, "Berlin", |said| said["up"] == true && said["endpoint"] == *nearest);
+    for answers in [true, false] {
+        let current = metadata(&federation, "Berlin")["endpoint"].as_str().unwrap_or_default().to_owned();
+        let at = federation.etcd().members().iter().find(|member| member.client_url() == current);
+        let at = at.map_or("Paris", |member| member.site()).to_owned();
+        let (from, to) = if answers { (at.as_str(), "Berlin") } else { ("Berlin", at.as_str()) };
+        federation.world().one_way(from, to).cut();
+        let begin = Instant::now();
+        let left = || {
+            let said = metadata(&federation, "Berlin");
+            said["up"] == true && said["endpoint"].is_string() && said["endpoint"] != *current
+        };
+        assert!(eventually(LEFT, left), "{from} to {to}: {}", metadata(&federation, "Berlin"));
+        println!("left a member that is cut off from {from} to {to} after {:?}", begin.elapsed());
+        federation.world().one_way(from, to).heal();
+    }
+    add_service(&mut federation, "Berlin", "more")?;
+    until_service(&federation, "Lyon", "more");
     Ok(())
 }

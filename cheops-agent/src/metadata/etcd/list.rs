@@ -6,6 +6,7 @@ use etcd_client::{Client, GetOptions, GetResponse, KeyValue, KvClient};
 use tokio::time::timeout;
 
 use super::trouble::{Kind, Trouble};
+use crate::metadata::bounds::{self, Excess};
 use crate::metadata::store::{Listed, Seen};
 
 /// Records of a page, at most.
@@ -23,24 +24,41 @@ pub async fn list(client: &Client, prefix: &str) -> Result<Listed, Trouble> {
     let mut kv = client.kv_client().max_decoding_message_size(MESSAGE);
     let mut listed = Listed::default();
     let (mut from, end) = (prefix.as_bytes().to_vec(), end_of(prefix));
-    let mut limit = PAGE;
+    let (mut limit, mut bytes) = (PAGE, 0);
     loop {
         let revision = listed.seen.map_or(0, |seen| seen.revision);
         let options = GetOptions::new().with_range(end.clone()).with_limit(limit).with_revision(revision);
+        let mut alone = None;
         let page = match get(&mut kv, &from, options.clone()).await {
             Err(Trouble { kind: Kind::TooLarge, .. }) if limit > 1 => {
                 limit /= 2;
                 continue;
             }
             // One that is too large alone: its key is known, and what is there is refused.
-            Err(Trouble { kind: Kind::TooLarge, .. }) => get(&mut kv, &from, options.with_keys_only()).await?,
+            Err(Trouble { kind: Kind::TooLarge, .. }) => {
+                alone = Some(Excess::Record);
+                get(&mut kv, &from, options.with_keys_only()).await?
+            }
             page => page?,
         };
         check(&page, &mut listed)?;
         let Some(last) = page.kvs().last() else { return Ok(listed) };
         from = [last.key(), b"\0"].concat();
-        listed.values.extend(page.kvs().iter().map(told));
+        for kv in page.kvs() {
+            let (full, value, revision) = told(kv);
+            match alone.map_or_else(|| bounds::fits(&full, &value), Err) {
+                Ok(()) => {
+                    bytes += full.len() + value.len();
+                    listed.values.push((full, value, revision));
+                }
+                Err(excess) => listed.left_out.push((bounds::shown(&full), excess)),
+            }
+        }
         if !page.more() {
+            return Ok(listed);
+        }
+        if bounds::exceeds(listed.values.len() + listed.left_out.len(), bytes) {
+            listed.more = true;
             return Ok(listed);
         }
     }

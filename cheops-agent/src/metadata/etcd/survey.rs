@@ -19,7 +19,7 @@ const ASKED: usize = 32;
 /// Letters of a version, and of an alarm's name, however long a member says they are.
 const SHOWN: usize = 64;
 /// How long a member that failed is left for others.
-const SHUNNED: Duration = Duration::from_secs(30);
+const SHUNNED: Duration = Duration::from_secs(20);
 /// A member is nearer if it takes less than that part of the time, in percent, and is not just a little nearer.
 const NEARER_PERCENT: u32 = 70;
 const NEARER: Duration = Duration::from_millis(2);
@@ -174,12 +174,21 @@ async fn one(config: &EtcdConfig, url: &str, known: Option<Client>) -> Result<(C
         Some(client) => client,
         None => {
             let client = dial::anonymous(config, url).await?;
-            status(client.clone()).await?;
+            status(client.clone()).await.map_err(|trouble| encrypted(url, trouble))?;
             client
         }
     };
     let answer = status(client.clone()).await?;
     Ok((client, answer))
+}
+
+/// A member that talks TLS ends plain connections without a word.
+fn encrypted(url: &str, mut trouble: Trouble) -> Trouble {
+    let ended = ["broken pipe", "connection reset", "closed before"].iter().any(|part| trouble.text.contains(part));
+    if ended && url.starts_with("http://") {
+        trouble.text += "; if this member talks TLS, write https in [metadata] endpoints";
+    }
+    trouble
 }
 
 async fn status(client: Client) -> Result<Answer, Trouble> {

@@ -26,7 +26,7 @@ fn facts() -> Facts {
 /// A store that a backend has listed once, with nothing in it.
 fn listed() -> Store {
     let store = Store::new("f", Box::new(Unsealed), None);
-    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values: Vec::new() });
+    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values: Vec::new(), ..Listed::default() });
     store
 }
 
@@ -60,7 +60,7 @@ fn how_the_site_stands_is_not_told_while_it_may_just_not_be_known() {
     assert!(store.view().get(&Key::Site("B".into())).is_none());
     let drained = Record::Site(SiteRecord { standing: Standing::Drained, since: 1 });
     let value = (Key::Site("B".into()).full("f"), drained.encode(), 1);
-    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values: vec![value] });
+    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values: vec![value], ..Listed::default() });
     publish(&config, &store);
     assert_eq!(store.view().get(&Key::Site("B".into())).map(|kept| &kept.record), Some(&drained));
 }
@@ -116,13 +116,13 @@ fn what_a_wiped_cluster_lost_is_told_again() {
         Write::Put(key, record) => (key.full("f"), record.encode(), 5),
         Write::Remove(key) => panic!("{key} is to be removed"),
     };
-    let empty = Listed { seen: Some(Seen { cluster: 1, revision: 9 }), values: Vec::new() };
+    let empty = Listed { seen: Some(Seen { cluster: 1, revision: 9 }), values: Vec::new(), ..Listed::default() };
     store.listed(empty);
     let all = due(&config, &facts(), &store.view());
     let (count, values) = (all.len(), all.into_iter().map(full).collect());
-    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 9 }), values });
+    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 9 }), values, ..Listed::default() });
     assert_eq!(due(&config, &facts(), &store.view()), []);
-    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values: Vec::new() });
+    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values: Vec::new(), ..Listed::default() });
     assert_eq!(publish(&config, &store), count, "as it was, also how the site stands");
     assert_eq!(publish(&config, &store), 0);
 }

@@ -62,7 +62,7 @@ fn view(hosts: &[Has], worn: &[&str]) -> View {
         let standing = SiteRecord { standing: Standing::Drained, since: 1 };
         put(Key::Site(site), &Record::Site(standing), mark);
     }
-    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values });
+    store.listed(Listed { seen: Some(Seen { cluster: 1, revision: 1 }), values, ..Listed::default() });
     (*store.view()).clone()
 }
 

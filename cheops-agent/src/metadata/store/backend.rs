@@ -1,15 +1,20 @@
 //! The backend's side of the copy.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::view::{Kept, Refusal, Seen, View};
 use super::{Change, Inner, Listed, Lost, Pending, Raw, Store, overlay};
+use crate::metadata::bounds::shown;
 use crate::metadata::cluster::Cluster;
 use crate::metadata::key::{Key, prefix};
 use crate::metadata::record::{self, Record};
 use crate::metadata::seal::SealError;
 use crate::metadata::truth::Write;
+
+/// Records that are left out and said so in the log; all are counted.
+const LOGGED: usize = 64;
 
 impl Store {
     pub fn federation(&self) -> &str {
@@ -36,7 +41,7 @@ impl Store {
             // A removal of what nobody else has is told by no backend.
             if let Write::Remove(key) = write {
                 let full = key.full(&self.federation);
-                inner.raw.remove(&full);
+                inner.forget(Some(key), &full);
                 inner.file.note(full);
             }
         }
@@ -87,15 +92,16 @@ impl Store {
             _ => None,
         };
         let old = std::mem::take(&mut inner.raw);
-        inner.raw = listed
-            .values
-            .into_iter()
-            .map(|(full, value, revision)| (full, Raw { value, revision, stale: false }))
-            .collect();
+        (inner.left_out, inner.unnamed) = (BTreeMap::new(), u64::from(listed.more));
+        listed.left_out.iter().for_each(|(full, excess)| inner.leave_out(full, *excess));
+        let told = listed.values.into_iter();
+        let told = told.map(|(full, value, revision)| (full, Raw { value, revision, stale: false }));
+        self.keep(&mut inner, told);
         for (full, raw) in old {
             if (lost.is_some() || raw.stale) && self.outlives(&full) {
                 let newer = |there: &Raw| lost.is_some_and(|lost| lost.same_cluster()) && there.revision < raw.revision;
-                if inner.raw.get(&full).is_none_or(newer) {
+                let key = self.key(&full);
+                if inner.raw.get(&full).is_none_or(newer) && inner.room(key.as_ref(), &full, &raw.value).is_ok() {
                     inner.raw.insert(full, Raw { stale: true, ..raw });
                 }
             }
@@ -104,7 +110,10 @@ impl Store {
             inner.lost = lost;
         }
         inner.file.all_again();
-        let view = self.read(&inner, View { complete: true, seen: listed.seen, ..View::default() });
+        if inner.excess() > 0 {
+            tracing::warn!(records = inner.excess(), more = listed.more, "the cluster keeps more than is taken");
+        }
+        let view = self.read(&inner, View { complete: !listed.more, seen: listed.seen, ..View::default() });
         self.seen(inner, view);
     }
 
@@ -115,16 +124,16 @@ impl Store {
         for change in changes {
             match change {
                 Change::Put { full, value, revision } => {
-                    let raw = Raw { value, revision, stale: false };
-                    if self.take(&mut view, &full, &raw) {
-                        inner.raw.insert(full.clone(), raw);
-                    }
+                    self.put(&mut inner, &mut view, &full, Raw { value, revision, stale: false });
                     inner.file.note(full);
                 }
                 Change::Removed { full } => {
-                    inner.raw.remove(&full);
+                    let key = self.key(&full);
+                    inner.forget(key.as_ref(), &full);
+                    inner.let_in(&full);
                     view.refused.remove(&full);
-                    if let Some(key) = self.key(&full) {
+                    view.refused.remove(&shown(&full));
+                    if let Some(key) = key {
                         view.records.remove(&key);
                     }
                     inner.file.note(full);
@@ -134,6 +143,28 @@ impl Store {
         view.seen = Some(seen);
         overlay(&mut view, &inner.pending);
         self.seen(inner, view);
+    }
+
+    fn put(&self, inner: &mut Inner, view: &mut View, full: &str, raw: Raw) {
+        let key = self.key(full);
+        if let Err(excess) = inner.room(key.as_ref(), full, &raw.value) {
+            inner.forget(key.as_ref(), full);
+            inner.leave_out(full, excess);
+            if inner.left_out.contains_key(&shown(full)) {
+                view.refused.insert(shown(full), excess.into());
+            }
+            if let Some(key) = key {
+                view.records.remove(&key);
+            }
+            return;
+        }
+        inner.let_in(full);
+        view.refused.remove(&shown(full));
+        if self.take(view, full, &raw) {
+            inner.raw.insert(full.to_owned(), raw);
+        } else {
+            inner.take_back(key.as_ref(), full, &raw.value);
+        }
     }
 
     fn seen(&self, mut inner: std::sync::MutexGuard<'_, Inner>, view: View) {
@@ -176,7 +207,9 @@ impl Store {
                 true
             }
             Err(why) => {
-                tracing::warn!(key = full, %why, "a record is left out");
+                if view.refused.len() < LOGGED {
+                    tracing::warn!(key = full, %why, "a record is left out");
+                }
                 let older = why == Refusal::Seal(SealError::Older);
                 view.refused.insert(full.to_owned(), why);
                 if older && view.records.contains_key(&key) {

@@ -60,6 +60,8 @@ pub struct Facts {
     pub pending: usize,
     /// Those of them that the backend refuses: the record's key, and why.
     pub denied: Vec<(String, String)>,
+    /// Records that the backend has and that are too much: those that are named are among the refused.
+    pub left_out: u64,
     /// How often the backend was reached anew.
     pub connects: u64,
     /// Records that aren't believed or understood.
@@ -115,6 +117,7 @@ impl Store {
             lost: inner.lost,
             pending: inner.pending.len(),
             denied: inner.denied().collect(),
+            left_out: inner.excess(),
             connects: inner.connects,
             refused: view.refused.len(),
             trouble: inner.file.trouble(),

@@ -162,7 +162,11 @@ impl Store {
         let listed = before.seen.is_some();
         if !listed || self.alone {
             raw.append(&mut inner.raw);
-            inner.raw = raw;
+            if self.alone {
+                inner.raw = raw;
+            } else {
+                self.keep(inner, raw);
+            }
         }
         inner.contact = state.contact;
         let view = match listed {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::bounds::Excess;
 use super::super::key::Key;
 use super::super::record::{Record, RecordError};
 use super::super::seal::SealError;
@@ -43,6 +44,8 @@ pub struct Kept {
 pub enum Refusal {
     #[error("its key is none of ours")]
     Key,
+    #[error(transparent)]
+    Excess(#[from] Excess),
     #[error(transparent)]
     Seal(#[from] SealError),
     #[error(transparent)]

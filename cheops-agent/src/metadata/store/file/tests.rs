@@ -30,7 +30,7 @@ fn put(name: &str, standing: Standing) -> Write {
 fn listed(cluster: u64, revision: i64, sites: &[(&str, Standing, i64)]) -> Listed {
     let value =
         |(name, standing, revision): &(&str, Standing, i64)| (key(name).full("f"), site(*standing).encode(), *revision);
-    Listed { seen: Some(Seen { cluster, revision }), values: sites.iter().map(value).collect() }
+    Listed { seen: Some(Seen { cluster, revision }), values: sites.iter().map(value).collect(), ..Listed::default() }
 }
 
 /// The sites that are known, how they stand, and whether that is stale.
