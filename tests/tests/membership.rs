@@ -1,81 +1,68 @@
-//! Hosts that join by command. Who has not joined serves its own site; joining itself is tested in the agent's room
-//! `membership`.
+//! Hosts that join by command, let others in, and leave: over a real cluster of etcd, with the commands that people type.
+//! What is decided in which order is tested in the agent's room `membership`.
 
-use std::io::Write;
-use std::process::Stdio;
+#[path = "membership/alone.rs"]
+mod alone;
+#[path = "membership/joined.rs"]
+mod joined;
+#[path = "membership/killed.rs"]
+mod killed;
+#[path = "membership/left.rs"]
+mod left;
+#[path = "membership/quorum.rs"]
+mod quorum;
+#[path = "membership/second.rs"]
+mod second;
+#[path = "membership/tokens.rs"]
+mod tokens;
+
 use std::time::Duration;
 
-use cheops_tests::lab::{Federation, Offered, eventually};
+use cheops_tests::lab::{Agent, EtcdCluster, Federation, Offered, eventually};
+use serde_json::Value;
 
-/// Berlin and Paris, whose hosts have no certificates yet.
-fn unjoined() -> anyhow::Result<Federation> {
-    Federation::builder().sites(&["Berlin", "Paris"]).service(Offered::new("app", 8080)).unjoined().start()
+/// Nothing takes longer, however busy the machine.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Sites that have joined nothing, with a member of etcd at Berlin alone.
+fn sites(cluster: EtcdCluster, sites: &[&str]) -> anyhow::Result<Federation> {
+    Federation::builder().sites(sites).service(Offered::new("app", 8080)).joining(cluster.at(&["Berlin"])).start()
 }
 
+/// What `cheops` says, on both ways; it must end with this exit code.
 #[track_caller]
-fn cheops(federation: &Federation, line: &[&str], code: i32) -> String {
-    let output = federation.agent("Berlin").cheops(line).expect("cheops runs");
+fn cheops(agent: &Agent, line: &[&str], code: i32) -> String {
+    let output = agent.cheops(line).expect("cheops runs");
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{line:?}: {said}");
     said
 }
 
-#[test]
-fn a_host_that_has_not_joined_serves_its_own_site_and_says_so() -> anyhow::Result<()> {
-    let mut federation = unjoined()?;
-    assert_eq!(federation.get("Berlin", "app", "/echo", None)?.site().as_deref(), Some("Berlin"));
-    assert_eq!(federation.get("Berlin", "app", "/echo", Some("{app: Berlin}"))?.site().as_deref(), Some("Berlin"));
-    assert_eq!(federation.get("Berlin", "app", "/echo", Some("{app: Paris}"))?.status, 503);
-    assert!(federation.agent("Berlin").admin("/readyz")?.status == 200);
-    assert!(cheops(&federation, &["status"], 0).contains("not joined"));
-    assert!(cheops(&federation, &["check"], 0).contains("not joined"));
-    let told = || cheops(&federation, &["sites", "-o", "wide"], 0).contains("not-joined");
-    assert!(eventually(Duration::from_secs(20), told), "{}", cheops(&federation, &["sites", "-o", "wide"], 0));
-    // Also after a restart, and after a successor has taken over.
-    federation.agent_mut("Berlin").restart()?;
-    assert!(cheops(&federation, &["upgrade"], 0).len() < 10_000);
-    assert!(cheops(&federation, &["status"], 0).contains("not joined"));
-    Ok(())
+/// What `cheops LINE -o json` says.
+#[track_caller]
+fn json(agent: &Agent, line: &[&str]) -> Value {
+    let said = cheops(agent, &[line, &["-o", "json"]].concat(), 0);
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{line:?}: {error}: {said}"))
 }
 
-#[test]
-fn without_a_cluster_no_federation_is_made_and_the_reason_is_said() -> anyhow::Result<()> {
-    let federation = unjoined()?;
-    for line in [&["site", "init"][..], &["site", "join", "cheops-1-x"]] {
-        let said = cheops(&federation, line, if line[1] == "init" { 1 } else { 2 });
-        assert!(said.contains("backend = \"etcd\"") || said.contains("not whole"), "{said}");
-    }
-    assert!(cheops(&federation, &["site", "init", "--federation", "other"], 1).contains("federation = \"other\""));
-    for line in [&["token", "issue", "Paris"][..], &["site", "leave"], &["site", "remove", "Paris"]] {
-        assert!(cheops(&federation, line, 1).contains("has joined no federation"), "{line:?}");
-    }
-    assert!(cheops(&federation, &["token", "list"], 0).contains("ID"));
-    cheops(&federation, &["token", "issue", "Paris", "--expires", "soon"], 2);
-    cheops(&federation, &["site", "join"], 2);
-    assert!(!federation.agent("Berlin").files().directory().join("state/tls/host.pem").exists());
-    Ok(())
+/// Whether a scoped request at `from` is served by `to`.
+fn serves(federation: &Federation, from: &str, to: &str) -> bool {
+    let answer = federation.get(from, "app", "/echo", Some(&format!("{{app: {to}}}")));
+    answer.is_ok_and(|answer| answer.status == 200 && answer.site().as_deref() == Some(to))
 }
 
-/// A token that comes by standard input is in no list of processes, and in no log.
-#[test]
-fn a_token_is_read_from_standard_input_and_never_logged() -> anyhow::Result<()> {
-    let federation = unjoined()?;
-    let agent = federation.agent("Berlin");
-    let word = "cheops-1-c2VjcmV0LXdvcmQtb2YtYS10b2tlbg";
-    let mut command = agent.cheops_command()?;
-    command.args(["site", "join", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
-    child.stdin.take().expect("a pipe").write_all(word.as_bytes())?;
-    let output = child.wait_with_output()?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(2) && said.contains("not whole"), "{said}");
-    assert!(!said.contains(word) && !agent.log().contains(word));
-    Ok(())
+/// What an agent lists of a site.
+fn site(agent: &Agent, of: &str) -> Option<Value> {
+    let sites = agent.admin("/v1/sites").ok()?.json().ok()?;
+    sites["sites"].as_array()?.iter().find(|site| site["name"] == of).cloned()
 }
 
-#[test]
-fn hosts_whose_certificates_are_in_files_do_not_join() -> anyhow::Result<()> {
-    let federation = Federation::builder().sites(&["Berlin", "Paris"]).start()?;
-    assert!(cheops(&federation, &["site", "init"], 1).contains("named in its configuration file"));
-    Ok(())
+#[track_caller]
+fn until(what: &str, condition: impl FnMut() -> bool) {
+    assert!(eventually(SOON, condition), "not within {SOON:?}: {what}");
+}
+
+fn tell(line: &str) {
+    use std::io::Write;
+    _ = writeln!(std::io::stderr(), "  membership: {line}");
 }

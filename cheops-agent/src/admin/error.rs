@@ -50,7 +50,7 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::NotJoined | StoreError::Leaving => Self::Conflict(error.to_string()),
+            StoreError::NotJoined | StoreError::Changing => Self::Conflict(error.to_string()),
             StoreError::Disk(_) | StoreError::HandingOver => Self::Internal(error.to_string()),
         }
     }

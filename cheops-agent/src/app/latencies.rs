@@ -32,7 +32,7 @@ pub async fn keep(agent: Arc<Agent>) {
             let write = Write::Put(Key::Latencies(config.site.clone()), Record::Latencies(latencies));
             // Whoever belongs to no federation tells nobody.
             if let Err(error) = store.write(write)
-                && !matches!(error, StoreError::NotJoined | StoreError::Leaving)
+                && !matches!(error, StoreError::NotJoined | StoreError::Changing)
             {
                 tracing::error!(%error, "the distances of this site are not told");
             }

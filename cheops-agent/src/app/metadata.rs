@@ -1,6 +1,5 @@
 //! The agent's copy of what sites keep together: opened at the start, followed by a backend, and told what this agent has.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,17 +11,14 @@ use super::peers::Ends;
 use crate::admin::Agent;
 use crate::config::{Config, MetadataConfig};
 use crate::metadata::etcd::Etcd;
-use crate::metadata::publish::{self, Facts};
+use crate::metadata::publish::{self, AGAIN, Facts, Told};
 use crate::metadata::record::{self, HostRecord, Millis, Record, SiteRecord};
 use crate::metadata::seal::Stranger;
 use crate::metadata::store::FILE;
-use crate::metadata::truth::Write;
 use crate::metadata::{Key, Store, View};
 use crate::peer::Security;
 use crate::peer::trust::fingerprint;
 
-/// How soon a record is written again that came to nothing, and how often is looked whether there is one.
-const AGAIN: Duration = Duration::from_secs(10);
 /// Changes that come close together are answered together.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -85,15 +81,14 @@ pub struct Publisher {
     agent: Arc<Agent>,
     ends: Option<Ends>,
     started: Millis,
-    /// What was written last, and when.
-    written: Mutex<BTreeMap<Key, (Write, Instant)>>,
+    told: Mutex<Told>,
     /// How the site stood when that was last known.
     standing: Mutex<Option<SiteRecord>>,
 }
 
 impl Publisher {
     pub fn new(agent: Arc<Agent>, ends: Option<Ends>) -> Self {
-        Self { agent, ends, started: record::now(), written: Mutex::default(), standing: Mutex::default() }
+        Self { agent, ends, started: record::now(), told: Mutex::default(), standing: Mutex::default() }
     }
 
     /// Writes what is missing or different, whether the backend can be reached or not.
@@ -102,15 +97,12 @@ impl Publisher {
         let store = &self.agent.metadata;
         let view = store.view();
         let due = publish::due(&config, &self.facts(&config, &view), &view);
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.retain(|_, (_, at)| at.elapsed() < AGAIN);
-        for write in due {
-            // One that is refused would else be written as fast as it is.
-            if written.get(write.key()).is_some_and(|(last, _)| *last == write) {
-                continue;
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        for write in told.fresh(due, &view, now) {
+            if store.tell(write.clone()) {
+                told.insert(write, now);
             }
-            written.insert(write.key().clone(), (write.clone(), Instant::now()));
-            store.tell(write);
         }
     }
 

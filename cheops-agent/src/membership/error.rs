@@ -53,7 +53,7 @@ pub enum MembershipError {
     NoSigner(String),
     #[error("\"{name}\" can't be a {what}'s name: {why}")]
     Name { what: &'static str, name: String, why: String },
-    #[error("a token is good for a minute at least, and for 30 days at most")]
+    #[error("a token is good for ten seconds at least, and for 30 days at most")]
     Expiry,
     #[error(
         "{site} has a host that lives already ({hosts}): for one more host of it say which: cheops token issue {site} \

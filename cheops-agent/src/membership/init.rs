@@ -9,7 +9,7 @@ use super::{AUTHORITY_DAYS, Membership, MembershipError, Standing};
 use crate::metadata::Key;
 use crate::metadata::record::{Federation, Record, now};
 use crate::metadata::truth::{Condition, Outcome, Transaction, Write};
-use crate::peer::trust::{Authority, Content, Joined, Validity};
+use crate::peer::trust::{Authority, Content, Joined, Trust, Validity};
 
 impl Membership {
     /// Makes the federation, with this host as its first and its authority's keeper.
@@ -26,16 +26,22 @@ impl Membership {
         let joined = self.newcomer()?;
         let authority = left(joined).map_or_else(|| Authority::new(own, Validity::days(AUTHORITY_DAYS)), Ok)?;
         self.stage(joined, &authority)?;
-        self.seal_with(joined, &self.load(joined, &joined.staged())?)?;
-        if let Err(error) = self.tell(&authority).await {
-            // Nobody is believed again, and nothing signed, until this host has joined.
-            self.renew()?;
-            return Err(error);
-        }
-        joined.take_up().map_err(|source| disk(joined, source))?;
+        let staged = self.load(joined, &joined.staged())?;
+        // Nobody is told anything that is signed by an authority that nobody may ever know.
+        self.store.hush(true);
+        let made = self.make(joined, &authority, &staged).await;
+        // If it isn't made, nobody is believed again, and nothing signed, until this host has joined.
+        let renewed = self.renew();
+        self.store.hush(false);
+        made.and(renewed)?;
         tracing::info!(federation = own, "this host has made the federation");
-        self.renew()?;
         Ok(self.standing())
+    }
+
+    async fn make(&self, joined: &Joined, authority: &Authority, staged: &Trust) -> Result<(), MembershipError> {
+        self.seal_with(joined, staged)?;
+        self.tell(authority).await?;
+        joined.take_up().map_err(|source| disk(joined, source))
     }
 
     /// Writes all that this host needs, but the certificate to a place where it doesn't count yet.

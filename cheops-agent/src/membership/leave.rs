@@ -1,10 +1,11 @@
 //! Hosts and sites go.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::tokens::hosts;
 use super::{Membership, MembershipError, Standing, lives, signers};
-use crate::metadata::record::now;
+use crate::metadata::record::{Record, now};
 use crate::metadata::truth::{Outcome, Transaction, TruthError, Write};
 use crate::metadata::{Key, View, revoke};
 use crate::names::{HostName, SiteName};
@@ -12,6 +13,9 @@ use crate::peer::trust::Joined;
 
 /// Records that one transaction may take away; etcd takes 128 operations by default.
 const SOME: usize = 100;
+
+/// How long the site's other hosts are waited for.
+const HANDED: Duration = Duration::from_secs(5);
 
 /// How a host stands that has left.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -36,9 +40,9 @@ impl Membership {
             return Err(MembershipError::OnlySigner);
         }
         // What tells of this host is silent from now on, so that nothing comes back that is removed.
-        self.store.leaving(true);
+        self.store.hush(true);
         let revoked = self.take_leave(joined, force).await;
-        self.store.leaving(false);
+        self.store.hush(false);
         let revoked = revoked?;
         tracing::info!(federation = self.identity.federation, revoked, "this host has left the federation");
         Ok(Left { standing: self.standing(), revoked })
@@ -72,9 +76,29 @@ impl Membership {
             // Nobody is left who would believe or miss anything: another federation may begin there.
             return self.do_all(view.iter().map(|(key, _)| Write::Remove(key.clone())).collect()).await;
         }
+        if hosts(&view, site).any(|other| other != host) {
+            self.do_all(own_keys(&view, site, host).into_iter().map(Write::Remove).collect()).await?;
+            self.handed_over().await;
+        }
+        let view = self.store.view();
         let mut writes = revoke::writes(&view, site, Some(host), now());
         writes.extend(own_keys(&view, site, host).into_iter().map(Write::Remove));
         self.do_all(writes).await
+    }
+
+    /// Waits a moment until the site's other hosts have said anew what this one had said for the site: from its revocation
+    /// on that isn't believed any more.
+    async fn handed_over(&self) {
+        let mut changes = self.store.changes();
+        let (site, host) = (&self.identity.site, &self.identity.host);
+        let names = |(key, record): (&Key, &Record)| {
+            let own = key.site() == Some(site);
+            matches!(record, Record::Service(service) if own && service.hosts.contains_key(host))
+        };
+        let handed = async { while self.store.view().iter().any(names) && changes.changed().await.is_ok() {} };
+        if tokio::time::timeout(self.patience.min(HANDED), handed).await.is_err() {
+            tracing::warn!("the site's other hosts don't say anew what services it has; they will when they are back");
+        }
     }
 
     /// Takes a site away that is gone, and believes its certificates no more.

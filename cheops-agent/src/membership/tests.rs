@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::metadata::record::{HostRecord, Liveness as Lives, now};
 use crate::metadata::seal::Stranger;
-use crate::metadata::store::{Listed as All, Seen};
+use crate::metadata::store::{Listed as All, Seen, StoreError};
 use crate::metadata::truth::{Condition, Outcome, Transaction, Truth, TruthError, Write};
 use crate::names::{HostName, SiteName};
 use crate::peer::server::ServerLimits;
@@ -319,7 +319,21 @@ async fn init_goes_on_where_it_was_cut_and_never_makes_two() {
     std::fs::remove_file(berlin.directory.join("host.pem")).expect("removed");
     assert_eq!(berlin.membership.init(None).await.expect("it goes on").state, "joined");
     let paris = host(&cluster, "Paris", "p1").await;
-    assert!(matches!(paris.membership.init(None).await, Err(MembershipError::Exists { .. })));
+    let lives = Write::Put(Key::Liveness("Paris".into(), "p1".into()), Record::Liveness(Lives { started: now() }));
+    let meet = Arc::new(tokio::sync::Barrier::new(2));
+    cluster.lock().meet = Some(meet.clone());
+    let told = async {
+        // Its own authority has been taken up, and may be nobody's.
+        while matches!(paris.store.write(lives.clone()), Err(StoreError::NotJoined)) {
+            tokio::task::yield_now().await;
+        }
+        let told = paris.store.tell(lives);
+        meet.wait().await;
+        told
+    };
+    let (made, told) = tokio::join!(paris.membership.init(None), told);
+    cluster.lock().meet = None;
+    assert!(matches!(made, Err(MembershipError::Exists { .. })) && !told);
     assert_eq!(paris.membership.standing().state, "not-joined");
     // What the try left doesn't hinder it from joining.
     let token = berlin.token("Paris", None, false).await.expect("a token");

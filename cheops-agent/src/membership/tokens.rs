@@ -11,7 +11,7 @@ use crate::metadata::{Key, View};
 use crate::names::{HostName, SiteName};
 use crate::peer::trust::hex;
 
-const SHORTEST: Duration = Duration::from_secs(60);
+const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 /// Addresses of signers in one token.
 const ADDRESSES: usize = 8;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use super::key::Key;
 use super::learned;
@@ -28,6 +29,34 @@ impl Facts {
     /// Whether this host's certificate is of the authority that signs now.
     fn is_of_first(&self) -> bool {
         self.host.certificate.as_ref().is_some_and(|own| self.host.trusts.first() == Some(&own.authority))
+    }
+}
+
+/// How soon a record is written again that came to nothing, and how often is looked whether there is one.
+pub const AGAIN: Duration = Duration::from_secs(10);
+
+/// What was told last, and when: what comes to nothing is not told again as fast as it does.
+#[derive(Debug, Default)]
+pub struct Told(BTreeMap<Key, (Write, Instant)>);
+
+impl Told {
+    /// Of the writes that are due, those that are to be told now.
+    pub fn fresh(&mut self, due: Vec<Write>, view: &View, now: Instant) -> Vec<Write> {
+        // One that is kept came to something: if it is due again, somebody changed it meanwhile.
+        let kept = |write: &Write| match write {
+            Write::Put(key, record) => {
+                view.get(key).is_some_and(|kept| kept.revision.is_some() && kept.record == *record)
+            }
+            Write::Remove(_) => false,
+        };
+        self.0.retain(|_, (write, at)| now.saturating_duration_since(*at) < AGAIN && !kept(write));
+        let told = |write: &Write| self.0.get(write.key()).is_some_and(|(last, _)| last == write);
+        due.into_iter().filter(|write| !told(write)).collect()
+    }
+
+    /// This one was told.
+    pub fn insert(&mut self, write: Write, now: Instant) {
+        self.0.insert(write.key().clone(), (write, now));
     }
 }
 

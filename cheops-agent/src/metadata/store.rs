@@ -30,6 +30,9 @@ pub use view::{Kept, Refusal, Seen, View};
 
 /// Members aren't asked more often, however often somebody wants to know.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long a decision waits for a backend that isn't reached, and how often is looked.
+const REACHED: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Everything below the federation's prefix, as a backend lists it.
 #[derive(Clone, Debug, Default)]
@@ -66,8 +69,8 @@ pub enum StoreError {
     HandingOver,
     #[error("this host belongs to no federation: see cheops site join")]
     NotJoined,
-    #[error("this host is leaving its federation")]
-    Leaving,
+    #[error("this host joins or leaves its federation just now: ask again")]
+    Changing,
 }
 
 /// The copy. Cheap to share.
@@ -100,7 +103,7 @@ struct Inner {
     link: Link,
     lost: Option<Lost>,
     /// Whether nothing is written any more.
-    leaving: bool,
+    hushed: bool,
     /// How much of what is kept there is.
     tally: Tally,
     /// What is there and too much, as far as it is named; and what more there was when it was listed.
@@ -178,11 +181,11 @@ impl Store {
     }
 
     /// Takes a write that is made again after a restart: where this host's disk doesn't take it, it waits in memory. A host
-    /// that belongs to no federation tells nothing.
-    pub fn tell(&self, write: Write) {
+    /// that belongs to no federation tells nothing. Whether it was taken.
+    pub fn tell(&self, write: Write) -> bool {
         let mut inner = self.inner();
         if self.may_write(&inner).is_err() {
-            return;
+            return false;
         }
         let id = inner.next;
         if let Err(error) = aside(|| self.save_write(&mut inner, id, &write)) {
@@ -190,6 +193,7 @@ impl Store {
             inner.file.all_again();
         }
         self.taken(inner, write);
+        true
     }
 
     fn taken(&self, mut inner: MutexGuard<'_, Inner>, write: Write) {
@@ -223,9 +227,16 @@ impl Store {
     /// # Errors
     /// Where there is none, or it can't be asked.
     pub async fn transact(&self, transaction: Transaction) -> Result<Outcome, TruthError> {
-        match &self.truth {
-            Some(truth) => truth.transact(self, transaction).await,
-            None => Err(TruthError::Embedded),
+        let Some(truth) = &self.truth else { return Err(TruthError::Embedded) };
+        let end = tokio::time::Instant::now() + REACHED;
+        let mut changes = self.changes();
+        loop {
+            let outcome = truth.transact(self, transaction.clone()).await;
+            if !matches!(outcome, Err(TruthError::Unreachable(_))) || tokio::time::Instant::now() >= end {
+                return outcome;
+            }
+            // An agent that has just started, or has just lost a member, is on its way to another one.
+            drop(tokio::time::timeout(LOOK, changes.changed()).await);
         }
     }
 

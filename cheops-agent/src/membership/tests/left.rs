@@ -44,7 +44,7 @@ async fn nothing_of_a_host_that_leaves_comes_back() {
         let membership = paris.membership.clone();
         tokio::spawn(async move { membership.leave(false).await })
     };
-    while paris.store.write(lives(&paris)) != Err(StoreError::Leaving) {
+    while paris.store.write(lives(&paris)) != Err(StoreError::Changing) {
         assert!(!leaves.is_finished());
         tokio::task::yield_now().await;
     }

@@ -126,3 +126,32 @@ fn what_a_wiped_cluster_lost_is_told_again() {
     assert_eq!(publish(&config, &store), count, "as it was, also how the site stands");
     assert_eq!(publish(&config, &store), 0);
 }
+
+#[test]
+fn what_comes_to_nothing_is_told_again_late_and_what_was_changed_at_once() {
+    let store = listed();
+    let key = Key::Site("B".into());
+    let stands = |standing| Record::Site(SiteRecord { standing, since: 1 });
+    let put = Write::Put(key.clone(), stands(Standing::Active));
+    let kept = |standing, revision| {
+        let value = (key.full("f"), stands(standing).encode(), revision);
+        store.listed(Listed { seen: Some(Seen { cluster: 1, revision }), values: vec![value], ..Listed::default() });
+    };
+    let (mut told, now) = (Told::default(), Instant::now());
+    assert_eq!(told.fresh(vec![put.clone()], &store.view(), now), std::slice::from_ref(&put));
+    told.insert(put.clone(), now);
+    // It is refused each time.
+    assert_eq!(told.fresh(vec![put.clone()], &store.view(), now + AGAIN / 2), []);
+    assert_eq!(told.fresh(vec![put.clone()], &store.view(), now + AGAIN), std::slice::from_ref(&put));
+    told.insert(put.clone(), now);
+    // It waits, and is refused then.
+    store.tell(put.clone());
+    assert_eq!(told.fresh(Vec::new(), &store.view(), now), []);
+    assert_eq!(told.fresh(vec![put.clone()], &store.view(), now), []);
+    store.settled(&[store.pending()[0].id]);
+    // It is kept, and somebody changes it.
+    kept(Standing::Active, 2);
+    assert_eq!(told.fresh(Vec::new(), &store.view(), now), []);
+    kept(Standing::Drained, 3);
+    assert_eq!(told.fresh(vec![put.clone()], &store.view(), now), [put]);
+}

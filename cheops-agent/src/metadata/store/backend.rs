@@ -46,9 +46,24 @@ impl Store {
             }
         }
         self.save_settled(&mut inner, &done);
-        drop(inner);
-        // The view is as it was; whoever waits for the writes has to know.
-        self.changed.send_modify(|changes| *changes += 1);
+        let mut view = (*self.view()).clone();
+        for write in &done {
+            if let Some(kept) = self.seen_already(&inner, write) {
+                view.records.insert(write.key().clone(), kept);
+            }
+        }
+        overlay(&mut view, &inner.pending);
+        self.show(view);
+    }
+
+    /// What was written, if the backend has told of it already: it doesn't wait any more, and has a revision.
+    fn seen_already(&self, inner: &Inner, write: &Write) -> Option<Kept> {
+        let Write::Put(key, record) = write else { return None };
+        let full = key.full(&self.federation);
+        let mut view = View::default();
+        self.take(&mut view, &full, inner.raw.get(&full)?);
+        // What was there before is not told again: views never go back.
+        view.records.remove(key).filter(|kept| kept.record == *record)
     }
 
     /// The backend refuses this write, which waits on. Whether that is news.
@@ -219,5 +234,36 @@ impl Store {
                 true
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::record::{SiteRecord, Standing};
+    use crate::metadata::seal::Unsealed;
+
+    /// The backend's word of it may come before or after its word that it is kept.
+    #[test]
+    fn a_write_has_a_revision_once_it_is_settled_and_seen() {
+        let store = Store::new("f", Box::new(Unsealed), None);
+        let key = Key::Site("B".into());
+        let stands = |standing| Record::Site(SiteRecord { standing, since: 1 });
+        let told = |standing, revision| {
+            let change = Change::Put { full: key.full("f"), value: stands(standing).encode(), revision };
+            store.changed(vec![change], Seen { cluster: 1, revision });
+        };
+        let known = || store.view().get(&key).map(|kept| (kept.record.clone(), kept.revision));
+        let settle = || store.settled(&store.pending().iter().map(|one| one.id).collect::<Vec<_>>());
+        store.write(Write::Put(key.clone(), stands(Standing::Active))).expect("taken");
+        told(Standing::Active, 2);
+        assert_eq!(known(), Some((stands(Standing::Active), None)));
+        settle();
+        assert_eq!(known(), Some((stands(Standing::Active), Some(2))));
+        store.write(Write::Put(key.clone(), stands(Standing::Drained))).expect("taken");
+        settle();
+        assert_eq!(known(), Some((stands(Standing::Drained), None)), "not as it was before");
+        told(Standing::Drained, 3);
+        assert_eq!(known(), Some((stands(Standing::Drained), Some(3))));
     }
 }

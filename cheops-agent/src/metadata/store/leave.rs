@@ -1,4 +1,5 @@
-//! A host that leaves writes nothing more: what it has removed would else be written again by what tells of it.
+//! A host that leaves writes nothing more: what it has removed would else be written again by what tells of it. Nor does
+//! one that makes a federation, until it is made.
 
 use std::time::Duration;
 
@@ -8,16 +9,18 @@ use crate::names::SiteName;
 impl Store {
     /// Whether this host may write now.
     pub(super) fn may_write(&self, inner: &Inner) -> Result<(), StoreError> {
-        match (inner.leaving, self.seal.load().writes()) {
-            (true, _) => Err(StoreError::Leaving),
+        match (inner.hushed, self.seal.load().writes()) {
+            (true, _) => Err(StoreError::Changing),
             (false, false) => Err(StoreError::NotJoined),
             (false, true) => Ok(()),
         }
     }
 
     /// From now on nothing is taken to be written, or again whatever the seal allows.
-    pub fn leaving(&self, leaving: bool) {
-        self.inner().leaving = leaving;
+    pub fn hush(&self, hushed: bool) {
+        self.inner().hushed = hushed;
+        // What was told in vain is told again.
+        self.changed.send_modify(|changes| *changes += 1);
     }
 
     /// Waits until nothing of the site waits to be written: neither here nor on its way. Whether that came to pass.

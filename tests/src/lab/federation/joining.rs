@@ -71,7 +71,7 @@ impl Federation {
     pub fn lives(&self, at: &str, of: &str) -> bool {
         let sites = self.agent(at).admin("/v1/sites").and_then(|answer| answer.json()).unwrap_or_default();
         let mut sites = sites["sites"].as_array().into_iter().flatten();
-        sites.any(|site| site["name"] == of && site["state"] == "alive")
+        sites.any(|site| site["name"] == of && site["state"] == "up")
     }
 
     fn told(&self, at: &str) -> String {
