@@ -1,9 +1,15 @@
 //! Who is believed, until when, and what becomes of the secrets.
 
+#[path = "trust/cluster.rs"]
+mod cluster;
+#[path = "trust/expired.rs"]
+mod expired;
 #[path = "trust/renewed.rs"]
 mod renewed;
 #[path = "trust/revoked.rs"]
 mod revoked;
+#[path = "trust/rotated.rs"]
+mod rotated;
 #[path = "trust/secrets.rs"]
 mod secrets;
 
@@ -13,14 +19,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use cheops_agent::peer::PeerIdentity;
 use cheops_agent::peer::trust::{Authority, Validity};
-use cheops_tests::lab::{Federation, Offered};
+use cheops_tests::lab::{Answer, EtcdCluster, Federation, Offered, eventually};
 use serde_json::Value;
 
 /// Nothing takes longer, however busy the machine.
 const SOON: Duration = Duration::from_secs(30);
+const SITES: [&str; 3] = ["Berlin", "Paris", "Nantes"];
 /// The federation that the lab's agents are of.
 const FEDERATION: &str = "lab";
 
@@ -35,6 +42,19 @@ fn joined(life: Duration) -> anyhow::Result<Federation> {
             }
         })
         .start()
+}
+
+/// Berlin, Paris and Nantes, which have joined by command over a cluster of etcd.
+fn by_command() -> anyhow::Result<Federation> {
+    let cluster = EtcdCluster::debian().tls();
+    let federation = Federation::builder().service(Offered::new("app", 8080)).joining(cluster).start()?;
+    let up = |site: &&str| {
+        let status = federation.agent(site).admin("/v1/status").and_then(|answer| answer.json());
+        status.is_ok_and(|status| status["metadata"]["up"] == true)
+    };
+    ensure!(eventually(SOON, || SITES.iter().all(|site| up(&site))), "the cluster isn't reached");
+    federation.join_all()?;
+    Ok(federation)
 }
 
 /// Puts certificates where joining puts them, and takes those of the lab out of the configuration.
@@ -65,6 +85,21 @@ fn write(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
 /// What the site's agent says of its own certificate.
 fn certificate(federation: &Federation, site: &str) -> anyhow::Result<Value> {
     Ok(federation.agent(site).admin("/v1/status")?.json()?["certificate"].clone())
+}
+
+/// What `cheops check` prints at a site.
+fn check(federation: &Federation, site: &str) -> String {
+    federation.agent(site).cheops(&["check"]).map(|output| said(&output)).unwrap_or_default()
+}
+
+/// Both of what a command printed.
+fn said(output: &std::process::Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// What the agent says instead of a service.
+fn problem(answer: &Answer) -> String {
+    answer.json().map(|problem| problem["detail"].to_string()).unwrap_or_default()
 }
 
 fn serial(federation: &Federation, site: &str) -> Option<String> {

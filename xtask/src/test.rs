@@ -80,7 +80,7 @@ const SUITES: &[Suite] = &[
     on_lab!("standing", "cordoned and drained sites, and what the loss of a site would mean"),
     on_lab!("readiness", "ready by itself, with every peer and the metadata cluster away"),
     on_lab!("membership", "hosts join by command over a real cluster, let others in, leave, are taken away"),
-    on_lab!("trust", "certificates: renewed, revoked, and their keys kept"),
+    on_lab!("trust", "who is believed: renewed, revoked, expired, rotated; what is forged, stolen, or a lie"),
     on_lab!("workflow", "the scope follows the calls that services make"),
     on_lab!("faults", "cuts, loss, dead and frozen agents: what users see"),
     on_lab!("exec", "the scope of a process tree"),

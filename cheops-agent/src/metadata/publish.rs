@@ -79,6 +79,11 @@ pub fn due(config: &Config, facts: &Facts, view: &View) -> Vec<Write> {
         }
         None => {}
     }
+    // It is told when it changes, but has to be signed anew at once.
+    let latencies = Key::Latencies(site.clone());
+    if let Some(kept) = view.get(&latencies).filter(|kept| kept.worn) {
+        wanted.push((latencies, Some(kept.record.clone())));
+    }
     // What a cluster lost is written again, and what is signed under an authority that goes, once this host can do better.
     let better = facts.is_of_first();
     let holds = |key: &Key, record: &Option<Record>| match (view.get(key), record) {

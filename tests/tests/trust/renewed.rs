@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use cheops_tests::lab::eventually;
 
-use super::{SOON, certificate, joined, serial, tell, under_load};
-
-const SITES: [&str; 3] = ["Berlin", "Paris", "Nantes"];
+use super::{SITES, SOON, certificate, joined, serial, tell, under_load};
 
 #[test]
 fn certificates_of_seconds_are_renewed_under_load_and_no_request_fails() -> anyhow::Result<()> {
