@@ -101,6 +101,14 @@ impl Made {
     }
 }
 
+/// Waits until the other's certificate has expired; see [`Made`].
+async fn expired(made: &Made) {
+    let Some(shown) = &made.shown else { return std::future::pending().await };
+    let end = u64::try_from(shown.not_after).unwrap_or_default().saturating_mul(1000);
+    // Whoever has a better one by then is dialled anew before that.
+    tokio::time::sleep(Duration::from_millis(end.saturating_sub(record::now()))).await;
+}
+
 enum State {
     New,
     Up { sender: SendRequest<Bytes>, number: u64, made: Made },
@@ -202,8 +210,15 @@ impl Link {
             let made = Made { security, shown: dialled.shown.clone() };
             let number = self.up(dialled.sender.clone(), made.clone());
             drop(dialling);
+            // What is open then may end well; what comes next has to find somebody who is believed.
+            let no_more = async {
+                expired(&made).await;
+                self.leave(number);
+                std::future::pending::<End>().await
+            };
             let end = tokio::select! {
                 end = drive(dialled, &self.stop) => end,
+                never = no_more => never,
                 () = made.revoked() => End { reason: "its certificate was revoked".to_owned(), silent: true },
             };
             if !self.stop.is_cancelled() && self.is(number) {
