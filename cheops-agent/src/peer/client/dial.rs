@@ -141,8 +141,15 @@ pub(super) fn end_reason(error: h2::Error) -> String {
     }
 }
 
-fn told_revoked() -> rustls::Error {
-    rustls::Error::AlertReceived(AlertDescription::CertificateRevoked)
+/// What an alert means to the host that is told; HTTP/2 keeps an error's text alone.
+fn told(error: &io::Error) -> Option<&'static str> {
+    let alerts = [
+        (AlertDescription::CertificateRevoked, REVOKED),
+        (AlertDescription::CertificateExpired, "this host's certificate has expired"),
+    ];
+    let text = error.to_string();
+    let is = |alert: AlertDescription| text == rustls::Error::AlertReceived(alert).to_string();
+    alerts.into_iter().find_map(|(alert, meaning)| is(alert).then_some(meaning))
 }
 
 /// rustls prints errors of a verifier of our own by their structure; people want their words.
@@ -151,8 +158,6 @@ fn tls_reason(error: &io::Error) -> String {
     match inner {
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(ours)))) => ours.to_string(),
         Some(rustls::Error::InvalidCertificate(CertificateError::Revoked)) => "its certificate was revoked".to_owned(),
-        // HTTP/2 keeps an error's text alone.
-        _ if error.to_string() == told_revoked().to_string() => REVOKED.to_owned(),
-        _ => error.to_string(),
+        _ => told(error).map_or_else(|| error.to_string(), str::to_owned),
     }
 }
