@@ -52,7 +52,7 @@ fn by_command() -> anyhow::Result<Federation> {
         let status = federation.agent(site).admin("/v1/status").and_then(|answer| answer.json());
         status.is_ok_and(|status| status["metadata"]["up"] == true)
     };
-    ensure!(eventually(SOON, || SITES.iter().all(|site| up(&site))), "the cluster isn't reached");
+    ensure!(eventually(SOON, || SITES.iter().all(up)), "the cluster isn't reached");
     federation.join_all()?;
     Ok(federation)
 }
