@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::{Agent, ApiError, certificate, document, hosts, rotation};
 use crate::config::InterceptMode;
-use crate::metadata::Cluster;
 use crate::observe::{Check, Grade};
 use crate::peer::{PeerState, PeerStatus};
 
@@ -21,14 +20,13 @@ struct Checks {
 }
 
 pub async fn get(State(agent): State<Arc<Agent>>) -> Result<impl IntoResponse, ApiError> {
-    let cluster = agent.metadata.ask().await;
     // The kernel's checks read files and maps: not on the thread that answers others.
-    let checks = tokio::task::spawn_blocking(move || checks(&agent, cluster.as_deref())).await;
+    let checks = tokio::task::spawn_blocking(move || checks(&agent)).await;
     let checks = checks.map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok(document("Checks", Checks { checks }))
 }
 
-fn checks(agent: &Agent, cluster: Option<&Cluster>) -> Vec<Check> {
+fn checks(agent: &Agent) -> Vec<Check> {
     let mut checks = vec![ready(agent)];
     if agent.config().intercept.mode == InterceptMode::Ebpf {
         checks.extend((agent.kernel_checks)());
@@ -42,7 +40,7 @@ fn checks(agent: &Agent, cluster: Option<&Cluster>) -> Vec<Check> {
     checks.extend(membership(agent));
     checks.extend(peers(agent));
     checks.extend(certificates(agent));
-    checks.extend(cluster::checks(agent, cluster));
+    checks.extend(cluster::checks(agent));
     checks.push(connections(agent));
     checks
 }

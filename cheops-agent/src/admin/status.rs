@@ -85,7 +85,6 @@ struct Workflows {
 }
 
 pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
-    let cluster = agent.metadata.ask().await;
     let config = agent.config();
     let waiting = agent.life.waiting();
     let (state, drain_seconds) = match agent.life.phase() {
@@ -118,7 +117,7 @@ pub async fn get(State(agent): State<Arc<Agent>>) -> impl IntoResponse {
         workflows: Workflows { records: agent.shared.workflows.live(), limit: config.limits.workflow_records },
         earlier: earlier::all(&config.run_dir),
         sites: sites::lines(&agent),
-        outlook: outlook::of(&agent, cluster.as_deref()),
+        outlook: outlook::of(&agent, agent.metadata.cluster().as_deref()),
         warnings: warnings(&agent),
     };
     document("Status", status)

@@ -44,22 +44,6 @@ pub struct Told {
 }
 
 impl Cluster {
-    /// With what each member, in their order, said: nothing where it didn't answer, and an error where it refused to.
-    #[must_use]
-    pub fn asked(mut self, answers: Vec<Result<Told, Silence>>) -> Self {
-        for (member, answer) in self.members.iter_mut().zip(answers) {
-            member.up = Some(!matches!(answer, Err(Silence::Down)));
-            member.told = answer.ok();
-        }
-        // Followers know their leader by an id alone.
-        let ids = self.told().filter_map(|(_, told)| told.leader);
-        let led: BTreeSet<u64> = ids.collect();
-        let leads = self.told().find(|(_, told)| led.contains(&told.id)).map(|(member, _)| member.name.clone());
-        // Who doesn't answer may lead still, as it was listed.
-        self.leader = leads.or(self.leader.take().filter(|_| !led.is_empty() || self.told().next().is_none()));
-        self
-    }
-
     /// Members that said something.
     fn told(&self) -> impl Iterator<Item = (&Member, &Told)> {
         self.members.iter().filter_map(|member| Some((member, member.told.as_ref()?)))
@@ -80,15 +64,6 @@ impl Cluster {
     }
 }
 
-/// Why a member said nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silence {
-    /// It can't be reached, or doesn't answer in time.
-    Down,
-    /// It answered, but told nothing.
-    Refused,
-}
-
 /// How soon members miss their leader. etcd's own: 100 ms and 1 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
@@ -106,39 +81,28 @@ impl Default for Timers {
 mod tests {
     use super::*;
 
-    fn cluster() -> Cluster {
-        let member = |name: &str| Member { name: name.into(), ..Member::default() };
-        Cluster { members: ["a", "b", "c"].map(member).into(), leader: Some("b".into()) }
-    }
-
-    fn told(id: u64, leader: Option<u64>) -> Result<Told, Silence> {
-        Ok(Told { id, leader, ..Told::default() })
+    fn cluster(told: [Option<Told>; 2]) -> Cluster {
+        let member = |(name, told): (&str, Option<Told>)| Member { name: name.into(), told, ..Member::default() };
+        Cluster { members: ["a", "b"].into_iter().zip(told).map(member).collect(), leader: None }
     }
 
     #[test]
-    fn members_tell_who_is_up_and_who_leads() {
-        use Silence::{Down, Refused};
-        let asked = |answers| cluster().asked(answers);
-        let up = |cluster: &Cluster| cluster.members.iter().map(|member| member.up).collect::<Vec<_>>();
-        let all = asked(vec![told(1, Some(3)), told(2, Some(3)), told(3, Some(3))]);
-        assert_eq!((up(&all), all.leader.as_deref(), all.led()), (vec![Some(true); 3], Some("c"), Some(true)));
-        let lame = asked(vec![told(1, Some(2)), Err(Down), Err(Refused)]);
-        assert_eq!(up(&lame), [Some(true), Some(false), Some(true)]);
-        assert_eq!((lame.leader.as_deref(), lame.led()), (Some("b"), Some(true)), "as it was listed");
-        let alone = asked(vec![told(1, None), Err(Down), Err(Down)]);
-        assert_eq!((alone.leader.as_deref(), alone.led()), (None, Some(false)));
-        let none = asked(vec![Err(Down), Err(Down), Err(Down)]);
-        assert_eq!((up(&none), none.led()), (vec![Some(false); 3], None));
-        assert_eq!((cluster().led(), cluster().members[0].up), (None, None));
+    fn members_tell_whether_somebody_leads() {
+        let led = |leaders: [Option<Option<u64>>; 2]| {
+            cluster(leaders.map(|told| Some(Told { leader: told?, ..Told::default() }))).led()
+        };
+        assert_eq!(led([None, None]), None, "nobody was asked");
+        assert_eq!(led([None, Some(None)]), Some(false));
+        assert_eq!(led([Some(None), Some(Some(7))]), Some(true));
     }
 
     #[test]
     fn alarms_are_told_once_and_by_name() {
         let alarms = BTreeSet::from([(1, "NOSPACE".to_owned()), (9, "CORRUPT".to_owned())]);
-        let told = |id| Ok(Told { id, leader: Some(1), alarms: alarms.clone(), ..Told::default() });
-        let asked = cluster().asked(vec![told(1), told(2), Err(Silence::Down)]);
+        let told = |id| Some(Told { id, alarms: alarms.clone(), ..Told::default() });
         let of = |name: &str, alarm: &str| (name.to_owned(), alarm.to_owned());
-        assert_eq!(Vec::from_iter(asked.alarms()), [of("9", "CORRUPT"), of("a", "NOSPACE")]);
-        assert!(cluster().alarms().is_empty());
+        let all = cluster([told(1), told(2)]).alarms();
+        assert_eq!(Vec::from_iter(all), [of("9", "CORRUPT"), of("a", "NOSPACE")]);
+        assert!(cluster([None, None]).alarms().is_empty());
     }
 }

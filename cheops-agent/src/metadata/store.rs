@@ -28,8 +28,6 @@ pub use facts::{Facts, Link, Lost};
 use file::{File, aside};
 pub use view::{Kept, Refusal, Seen, View};
 
-/// Members aren't asked more often, however often somebody wants to know.
-const FRESH: Duration = Duration::from_secs(1);
 /// How long a decision waits for a backend that isn't reached, and how often is looked.
 const REACHED: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(100);
@@ -84,8 +82,6 @@ pub struct Store {
     truth: Option<Box<dyn Truth>>,
     /// What the backend says of itself.
     cluster: ArcSwapOption<Cluster>,
-    /// What its members said of themselves when they were asked last. Who asks meanwhile waits for the same answer.
-    asked: tokio::sync::Mutex<Option<(Instant, Arc<Cluster>)>>,
     /// Whether there is no backend: what is written is kept.
     alone: bool,
 }
@@ -136,7 +132,6 @@ impl Store {
             wanted: Notify::new(),
             truth,
             cluster: ArcSwapOption::empty(),
-            asked: tokio::sync::Mutex::default(),
             alone: false,
         }
     }
@@ -248,18 +243,6 @@ impl Store {
     /// The cluster as it was listed last; none without one, or before that.
     pub fn cluster(&self) -> Option<Arc<Cluster>> {
         self.cluster.load_full()
-    }
-
-    /// The same with what its members say now, or said a moment ago. Takes a bounded time, for which no request may wait.
-    pub async fn ask(&self) -> Option<Arc<Cluster>> {
-        let truth = self.truth.as_ref()?;
-        let mut asked = self.asked.lock().await;
-        if let Some((_, answer)) = asked.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return Some(answer.clone());
-        }
-        let answer = Arc::new(truth.ask((*self.cluster()?).clone()).await);
-        *asked = Some((Instant::now(), answer.clone()));
-        Some(answer)
     }
 
     /// From now on signs and checks with this; what is known is checked again.

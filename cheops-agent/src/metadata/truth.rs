@@ -2,7 +2,6 @@
 
 use futures_util::future::BoxFuture;
 
-use super::cluster::Cluster;
 use super::key::Key;
 use super::record::Record;
 use super::store::Store;
@@ -72,9 +71,4 @@ pub trait Truth: Send + Sync {
     /// no request may wait for it.
     fn transact<'a>(&'a self, store: &'a Store, transaction: Transaction)
     -> BoxFuture<'a, Result<Outcome, TruthError>>;
-
-    /// The cluster with what its members say now, each asked by itself and for a bounded time. No request waits for it.
-    fn ask(&self, cluster: Cluster) -> BoxFuture<'_, Cluster> {
-        Box::pin(std::future::ready(cluster))
-    }
 }

@@ -17,12 +17,12 @@ const TIMERS: &str = "metadata-timers";
 const GUIDE: &str = "etcd wants --heartbeat-interval at about the longest round trip between members, and \
                      --election-timeout at ten times that, the same at every member";
 
-/// Every check of the cluster, of which members said so much; none without one.
-pub fn checks(agent: &Agent, cluster: Option<&Cluster>) -> Vec<Check> {
+/// Every check of it; none without a cluster.
+pub fn checks(agent: &Agent) -> Vec<Check> {
     if agent.metadata.is_embedded() {
         return Vec::new();
     }
-    let cluster = cluster.map(timers::told);
+    let cluster = agent.metadata.cluster().map(|cluster| timers::told(&cluster));
     let outlook = outlook::of(agent, cluster.as_ref());
     let mut checks = vec![members(&outlook)];
     checks.extend(alarms(&outlook));
@@ -170,7 +170,7 @@ fn fit(outlook: &Outlook, distances: &Distances) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::cluster::{Silence, Timers, Told};
+    use crate::metadata::cluster::{Timers, Told};
     use crate::metadata::latency::{Measured, State};
     use crate::metadata::outlook::Kept;
     use crate::metadata::record::Standing;
@@ -242,10 +242,10 @@ mod tests {
     #[test]
     fn what_members_complain_about_is_told() {
         let cluster = |leader| {
-            let members = SITES.map(|name| Member { name: name.into(), ..Member::default() }).into();
             let told = Told { id: 2, leader, alarms: [(2, "NOSPACE".to_owned())].into(), ..Told::default() };
-            let cluster = Cluster { members, leader: None };
-            cluster.asked(vec![Err(Silence::Refused), Ok(told), Err(Silence::Refused)])
+            let told = |name: &str| (name == "Paris").then(|| told.clone());
+            let member = |name: &str| Member { name: name.into(), told: told(name), ..Member::default() };
+            Cluster { members: SITES.map(member).into(), leader: None }
         };
         let of = |cluster: &Cluster| {
             let kept = Kept::Cluster { members: Some(cluster), answers: true };
