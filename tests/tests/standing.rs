@@ -1,5 +1,8 @@
 //! How sites take part: cordoned, drained, and what status says aloud of their loss.
 
+#[path = "standing/cluster.rs"]
+mod cluster;
+
 use std::time::Duration;
 
 use cheops_tests::lab::{Answer, Federation, Offered, eventually};

@@ -1,0 +1,158 @@
+//! The metadata cluster as `status` and `check` see it, and what is said of sites over it.
+
+use std::time::Duration;
+
+use cheops_tests::lab::{EtcdCluster, Federation, Offered, eventually};
+use serde_json::Value;
+
+use super::{SOON, ask, cheops, until};
+
+/// Three sites over a cluster, each of whose agents knows its members.
+fn over(cluster: EtcdCluster) -> anyhow::Result<Federation> {
+    let federation = Federation::builder().service(Offered::new("app", 8080)).etcd(cluster).start()?;
+    until_status(&federation, "members are told", |status| {
+        let members = status["outlook"]["members"].as_array().is_some_and(|members| !members.is_empty());
+        members && status["metadata"]["up"] == true && status["metadata"]["pending"] == 0
+    });
+    Ok(federation)
+}
+
+#[track_caller]
+fn until_status(federation: &Federation, what: &str, mut holds: impl FnMut(&Value) -> bool) {
+    let status = || federation.agent("Berlin").admin("/v1/status").and_then(|answer| answer.json());
+    assert!(eventually(SOON, || status().is_ok_and(|status| holds(&status))), "{what}: {:?}", status());
+}
+
+/// What `cheops` says at Berlin, whatever its exit code.
+fn said(federation: &Federation, line: &[&str]) -> String {
+    let output = federation.agent("Berlin").cheops(line).expect("cheops runs");
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[track_caller]
+fn until_said(federation: &Federation, line: &[&str], parts: &[&str]) {
+    let all = || parts.iter().all(|part| said(federation, line).contains(part));
+    assert!(eventually(SOON, all), "{parts:?}: {}", said(federation, line));
+}
+
+/// Members at their sites by their addresses; who is gone is named, and what more would go with whom.
+#[test]
+fn a_member_that_is_gone_is_named_and_what_would_follow() -> anyhow::Result<()> {
+    let federation = over(EtcdCluster::debian())?;
+    let leader = federation.etcd().wait_leader(None)?;
+    until_said(&federation, &["status"], &[&format!("{leader} (leads)"), "now: metadata writes yes, requests yes"]);
+    let whole = "if Paris goes: metadata writes yes (2 of 3 members left, 2 needed), requests yes";
+    until_said(&federation, &["status"], &[whole]);
+    until_said(&federation, &["check"], &["any one site may go"]);
+
+    federation.etcd().member("Nantes").kill()?;
+    until_said(&federation, &["check"], &["warn  metadata-members", "2 of 3 members answer: Nantes is down"]);
+    let lame = "if Paris goes: metadata writes no (1 of 3 members left, 2 needed), requests yes";
+    until_said(&federation, &["status"], &["Nantes down", "now: metadata writes yes", lame]);
+
+    federation.etcd().member("Paris").kill()?;
+    until_said(&federation, &["check"], &["FAIL  metadata-members", "nothing can be written with less than 2"]);
+    until_said(&federation, &["status"], &["Paris down", "now: metadata writes no, requests yes"]);
+    assert_eq!(federation.get("Berlin", "app", "/echo/1", Some("{app: Paris}"))?.site().as_deref(), Some("Paris"));
+    assert_eq!(federation.get("Berlin", "app", "/echo/1", None)?.site().as_deref(), Some("Berlin"));
+
+    ["Paris", "Nantes"].iter().try_for_each(|site| federation.etcd().member(site).start())?;
+    until_said(&federation, &["status"], &["now: metadata writes yes, requests yes", whole]);
+    Ok(())
+}
+
+/// Over the cluster any site says how another one stands; without its majority each says so of itself alone.
+#[test]
+fn another_site_is_drained_and_cordoned_over_the_cluster() -> anyhow::Result<()> {
+    let federation = over(EtcdCluster::debian())?;
+    until(&federation, "Nantes", "Paris", "active");
+    assert!(cheops(&federation, "Berlin", &["site", "drain", "Paris"], 0).contains("Paris is drained now"));
+    until(&federation, "Nantes", "Paris", "drained");
+    until(&federation, "Paris", "Paris", "drained");
+    let post = |at: &str| ask(&federation, at, "POST", "/echo", Some("{app: Paris}"));
+    for at in ["Berlin", "Nantes"] {
+        let answer = post(at)?;
+        assert_eq!((answer.status, answer.json()?["code"].as_str()), (503, Some("site-drained")), "{at}");
+    }
+    cheops(&federation, "Nantes", &["site", "cordon", "Paris"], 0);
+    until(&federation, "Berlin", "Paris", "cordoned");
+    assert_eq!(post("Berlin")?.site().as_deref(), Some("Paris"), "what names it is served");
+    cheops(&federation, "Berlin", &["site", "uncordon", "Paris"], 0);
+    until(&federation, "Nantes", "Paris", "active");
+    without_majority(&federation)
+}
+
+fn without_majority(federation: &Federation) -> anyhow::Result<()> {
+    ["Paris", "Nantes"].iter().try_for_each(|site| federation.etcd().member(site).kill())?;
+    until_status(federation, "the cluster is away", |status| status["metadata"]["up"] == false);
+    let told = cheops(federation, "Berlin", &["site", "drain", "Paris"], 1);
+    assert!(told.contains("metadata cluster"), "{told}");
+    assert_eq!(super::site(federation, "Berlin", "Paris")?["standing"], "active");
+    let told = cheops(federation, "Nantes", &["site", "drain"], 0);
+    assert!(told.contains("other sites learn it when the metadata cluster is back"), "{told}");
+    let answer = ask(federation, "Berlin", "POST", "/echo", Some("{app: Nantes}"))?;
+    assert_eq!(answer.json()?["code"], "site-drained", "it holds at once, by its own agent");
+    ["Paris", "Nantes"].iter().try_for_each(|site| federation.etcd().member(site).start())?;
+    let kept = || federation.etcd().etcdctl(&["get", "--print-value-only", "/cheops/lab/sites/Nantes/site"]);
+    assert!(eventually(SOON, || kept().is_ok_and(|record| record.contains("drained"))), "{:?}", kept());
+    Ok(())
+}
+
+/// Two members are worse than one: the loss of either ends all writes.
+#[test]
+fn two_members_are_refused_by_name() -> anyhow::Result<()> {
+    let federation = over(EtcdCluster::debian().at(&["Berlin", "Paris"]))?;
+    until_said(&federation, &["check"], &["FAIL  metadata-members", "the cluster has two members, Berlin", "Paris"]);
+    let told = cheops(&federation, "Berlin", &["check"], 1);
+    assert!(told.contains("if either goes, nothing can be written") && told.contains("→ Add a third"), "{told}");
+    let told = said(&federation, &["status"]);
+    for line in [
+        "if Paris goes: metadata writes no (1 of 2 members left, 2 needed), requests yes",
+        "if Nantes goes: metadata writes yes (2 of 2 members left, 2 needed), requests yes",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    Ok(())
+}
+
+/// Timers by what members tell, distances by what agents measured; and members that an agent isn't told to ask.
+#[test]
+fn timers_too_tight_for_the_distances_and_missing_endpoints_are_told() -> anyhow::Result<()> {
+    let tight = EtcdCluster::debian().timers(Duration::from_millis(50), Duration::from_millis(500));
+    let one = |_: &str, table: &mut toml::Table| {
+        let endpoints = table.get_mut("metadata").and_then(|metadata| metadata.get_mut("endpoints"));
+        endpoints.and_then(toml::Value::as_array_mut).expect("endpoints").truncate(1);
+    };
+    let builder = Federation::builder().service(Offered::new("app", 8080)).etcd(tight).configure(one);
+    let federation = builder.start()?;
+    let tight = "its members say heartbeat 50 ms, election 500 ms; 6";
+    until_said(&federation, &["check"], &["FAIL  metadata-timers", tight, "elections begin while the leader lives"]);
+    let told = cheops(&federation, "Berlin", &["check"], 1);
+    assert!(told.contains("warn  metadata-endpoints"), "{told}");
+    assert!(told.contains("metadata.endpoints lacks 2 of 3 members: ") && told.contains("Nantes"), "{told}");
+    Ok(())
+}
+
+/// etcd takes no writes while an alarm is raised: it is told, and whose it is.
+#[test]
+fn a_full_member_is_told() -> anyhow::Result<()> {
+    for release in [EtcdCluster::debian(), EtcdCluster::today()] {
+        let federation = over(release)?;
+        let etcd = federation.etcd();
+        let members: Value = serde_json::from_str(&etcd.etcdctl(&["member", "list", "--write-out", "json"])?)?;
+        let mut members = members["members"].as_array().into_iter().flatten();
+        let paris = members.find(|member| member["name"] == "Paris").expect("a member")["ID"].to_string();
+        let alarm = format!(r#"{{"action":"ACTIVATE","memberID":"{paris}","alarm":"NOSPACE"}}"#);
+        let url = format!("{}/v3/maintenance/alarm", etcd.member("Paris").client_url());
+        let answer = federation.host("Paris").curl(&["-d", &alarm, &url])?;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+
+        until_said(&federation, &["check"], &["FAIL  metadata-alarms", "Paris raises NOSPACE: nothing can be written"]);
+        until_said(&federation, &["status"], &["Paris raises NOSPACE", "now: metadata writes no, requests yes"]);
+        assert_eq!(federation.get("Berlin", "app", "/echo/1", Some("{app: Paris}"))?.status, 200);
+        etcd.etcdctl(&["alarm", "disarm"])?;
+        let good = || !said(&federation, &["check"]).contains("metadata-alarms");
+        assert!(eventually(SOON, good), "{}", said(&federation, &["check"]));
+    }
+    Ok(())
+}
