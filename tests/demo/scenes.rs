@@ -13,6 +13,7 @@ use crate::stage::Stage;
 pub fn play(stage: &mut Stage) -> anyhow::Result<()> {
     let mut number = 0;
     let n = &mut number;
+    joined(n, stage)?;
     without_scope(n, stage)?;
     by_header(n, stage)?;
     by_parameter(n, stage)?;
@@ -26,7 +27,36 @@ pub fn play(stage: &mut Stage) -> anyhow::Result<()> {
     drained(n, stage)?;
     known_of_sites(n, stage)?;
     one_list(n, stage)?;
+    majority_killed(n, stage)?;
     agent_killed(n, stage)
+}
+
+fn joined(n: &mut u32, stage: &mut Stage) -> anyhow::Result<()> {
+    scene(n, "Three sites become a federation: one command at each");
+    note("Each agent's file names its own site and Kinto, and where etcd is; none knows of another site.");
+    stage.berlin.shows("cheops site init", |said| said.code == 0)?;
+    for joins in ["Paris", "Nantes"] {
+        let line = format!("cheops token issue {joins}");
+        typed(stage.berlin.host.name(), &line);
+        let token = stage.berlin.quietly(&line)?;
+        answer("cheops-1-… (for that site, once, for an hour)");
+        if token.code != 0 {
+            bail!("no token: {}", token.error);
+        }
+        let shell = if joins == "Paris" { &mut stage.paris } else { &mut stage.nantes };
+        shell.variables.push(("TOKEN".to_owned(), token.out.trim().to_owned()));
+        shell.shows("cheops site join $TOKEN", |said| said.code == 0)?;
+        shell.variables.pop();
+    }
+    for shell in [&stage.berlin, &stage.paris, &stage.nantes] {
+        let line = "cheops sites -o json; cheops services";
+        shell.until("each site knows the others and their Kintos", line, |said| {
+            said.out.matches(r#""state": "up""#).count() == 2 && said.out.matches(":8888").count() >= 3
+        })?;
+    }
+    stage.berlin.shows("cheops services", |said| said.out.matches(":8888").count() >= 3)?;
+    why("Keys were made where they are used; certificates, sites and services were learned, none was copied by hand.");
+    Ok(())
 }
 
 fn without_scope(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
@@ -180,7 +210,8 @@ fn state_of(said: &Said, site: &str) -> Option<String> {
 
 fn drained(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
     scene(n, "Nantes is to be repaired: nothing new is to come there");
-    stage.nantes.shows("cheops site drain", |said| said.has("Nantes is drained now"))?;
+    stage.berlin.shows("cheops site drain Nantes", |said| said.has("Nantes is drained now"))?;
+    stage.berlin.until("Berlin's agent goes by it", "cheops sites", |said| said.has("drained"))?;
     let post = |scope: &str| format!("curl -si -H 'X-Scope: {{Kinto: {scope}}}' --json '{{\"data\":{{}}}}' $API");
     stage.laptop.shows(&post("Nantes"), |said| said.has("503") && said.has("site-drained") && said.has("Nantes"))?;
     stage.laptop.shows(&post("Nantes || Paris"), |said| said.has("201 Created") && said.has("X-Cheops-Site: Paris"))?;
@@ -188,7 +219,7 @@ fn drained(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
         said.has(r#""stored-at":"Nantes""#) && said.has("200 OK")
     })?;
     why("What other sites would create there goes elsewhere or is refused; reads, updates and its own users go on.");
-    stage.nantes.shows("cheops site undrain", |said| said.has("Nantes is active now"))?;
+    stage.berlin.shows("cheops site undrain Nantes", |said| said.has("Nantes is active now"))?;
     Ok(())
 }
 
@@ -196,19 +227,60 @@ fn known_of_sites(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
     scene(n, "What is known of the sites, and what the loss of one would mean");
     let whole = |said: &Said| ["Berlin", "Paris", "Nantes"].iter().all(|site| said.has(site)) && said.code == 0;
     stage.berlin.shows("cheops sites -o wide", |said| whole(said) && said.has("CERTIFICATE"))?;
-    stage.berlin.shows("cheops status", |said| whole(said) && said.has("if Paris goes: metadata writes yes"))?;
+    stage
+        .berlin
+        .shows("cheops status", |said| whole(said) && said.has("if Paris goes: metadata writes yes (2 of 3"))?;
     why("Requests never wait for metadata; status says aloud what would still work.");
     Ok(())
 }
 
 fn one_list(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
     scene(n, "One list over three sites");
-    stage.laptop.shows("curl -si -H 'X-Scope: {Kinto: Berlin & Paris & Nantes}' $API", |said| {
-        ["Berlin", "Paris", "Nantes"]
-            .iter()
-            .all(|site| said.has(&format!(r#""cheops_site":"{site}""#)) && said.has(&format!("{site}=ok")))
-    })?;
+    stage.laptop.shows("curl -si -H 'X-Scope: {Kinto: Berlin & Paris & Nantes}' $API", of_all)?;
+    stage.laptop.shows("curl -si -H 'X-Scope: {Kinto: *}' $API", of_all)?;
     why("Each site's Kinto gave its own list; every element came through unchanged, with a mark of its site.");
+    Ok(())
+}
+
+/// Whether a list has marked elements of all sites.
+fn of_all(said: &Said) -> bool {
+    let marked = |site: &&str| said.has(&format!(r#""cheops_site":"{site}""#)) && said.has(&format!("{site}=ok"));
+    ["Berlin", "Paris", "Nantes"].iter().all(marked)
+}
+
+fn majority_killed(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
+    scene(n, "etcd's leader is killed, then a majority of its members: requests go on");
+    let status = "cheops status | grep -e members: -e now: -e goes:";
+    let leader = stage.etcd().wait_leader(None)?;
+    note(&format!("The leader is the member at {leader}; now it is killed."));
+    stage.etcd().member(&leader).kill()?;
+    served(stage)?;
+    let next = stage.etcd().wait_leader(Some(&leader))?;
+    note(&format!("{next}'s member leads now. It is killed, too: one of three is left, which is no majority."));
+    stage.etcd().member(&next).kill()?;
+    served(stage)?;
+    let lost = |said: &Said| said.has("now: metadata writes no, requests yes");
+    stage.berlin.until("Berlin's agent sees that nothing can be written", status, lost)?;
+    stage.berlin.shows(status, lost)?;
+    stage.berlin.shows("cheops site drain Paris", |said| said.code == 1 && said.has("metadata cluster"))?;
+    served(stage)?;
+    stage.laptop.shows("curl -si -H 'X-Scope: {Kinto: Berlin & Paris & Nantes}' $API", of_all)?;
+    why("What needs one truth among sites says that it can't be; every request was served from what is known.");
+    stage.etcd().member(&leader).start()?;
+    stage.etcd().member(&next).start()?;
+    note("Both are back.");
+    let whole = |said: &Said| said.has("now: metadata writes yes, requests yes");
+    stage.berlin.until("Berlin's agent can write again", status, whole)?;
+    stage.berlin.shows(status, whole)?;
+    Ok(())
+}
+
+/// Requests with and without a scope, and one by distances.
+fn served(stage: &Stage) -> anyhow::Result<()> {
+    stage.laptop.shows("curl -s $API", |said| said.has(r#""stored-at":"Berlin""#))?;
+    stage.laptop.shows("curl -s -H 'X-Scope: {Kinto: Nantes}' $API", |said| said.has(r#""stored-at":"Nantes""#))?;
+    let around = "curl -s -H 'X-Scope: {Kinto: around(Berlin, 50ms)}' $API/debian";
+    stage.laptop.shows(around, |said| said.has(r#""stored-at":"Berlin""#))?;
     Ok(())
 }
 

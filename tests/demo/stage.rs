@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use cheops_tests::lab::{Agent, Federation, Host, Offered, World};
+use cheops_tests::lab::{Agent, Etcd, EtcdCluster, Federation, Host, Offered, World};
 use tempfile::TempDir;
 
 use crate::kinto;
@@ -20,6 +20,8 @@ pub struct Stage {
     pub laptop: Shell,
     /// The machine of Berlin's Kinto and agent.
     pub berlin: Shell,
+    /// The machine of Paris's Kinto and agent.
+    pub paris: Shell,
     /// The machine of Nantes's Kinto and agent.
     pub nantes: Shell,
     federation: Federation,
@@ -34,23 +36,30 @@ impl Stage {
             .service(Offered::new("Kinto", kinto::PORT).key("type", "records").unserved())
             .overlay("[log]\nlevel = \"info\"\n")
             .prepare(|host| start_kinto(host, kinto, folder.path()))
+            .joining(EtcdCluster::debian())
             .start()?;
         for (site, _) in IMAGES {
             federation.agent_mut(site).quiet();
         }
-        note("Berlin and Paris are 20 ms apart, Nantes is 60 ms from both.");
+        note("Berlin and Paris are 20 ms apart, Nantes is 60 ms from both. A member of etcd is at each.");
         let laptop = Shell {
             host: federation.world().host("Berlin", "laptop")?,
             variables: vec![api(federation.host("Berlin"))],
         };
         note("In each shell below, $API is the images' URL at that shell's own site, such as");
         laptop.variables.iter().for_each(|(name, value)| note(&format!("  {name}={value}")));
-        let (berlin, nantes) = (at_agent(&federation, "Berlin")?, at_agent(&federation, "Nantes")?);
-        Ok(Self { laptop, berlin, nantes, federation, folder })
+        let (berlin, paris, nantes) =
+            (at_agent(&federation, "Berlin")?, at_agent(&federation, "Paris")?, at_agent(&federation, "Nantes")?);
+        Ok(Self { laptop, berlin, paris, nantes, federation, folder })
     }
 
     pub fn world(&self) -> &World {
         self.federation.world()
+    }
+
+    /// The metadata cluster.
+    pub fn etcd(&self) -> &Etcd {
+        self.federation.etcd()
     }
 
     /// The agent at a site.
@@ -76,7 +85,7 @@ impl Stage {
             berlin.wait_ready(Duration::from_secs(30))?;
         }
         println!("\nThe sites stay up. Enter a machine from another terminal by");
-        for shell in [&self.laptop, &self.berlin, &self.nantes] {
+        for shell in [&self.laptop, &self.berlin, &self.paris, &self.nantes] {
             println!("  sh {}", self.enter(shell)?.display());
         }
         println!("and try there: curl -i -H 'X-Scope: {{Kinto: Paris}}' $API; cheops status (not on the laptop)");
