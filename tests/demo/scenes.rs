@@ -34,6 +34,9 @@ pub fn play(stage: &mut Stage) -> anyhow::Result<()> {
 fn joined(n: &mut u32, stage: &mut Stage) -> anyhow::Result<()> {
     scene(n, "Three sites become a federation: one command at each");
     note("Each agent's file names its own site and Kinto, and where etcd is; none knows of another site.");
+    for shell in [&stage.berlin, &stage.paris, &stage.nantes] {
+        shell.until("the agent has reached etcd", "cheops status", |said| said.has("etcd, connected to"))?;
+    }
     stage.berlin.shows("cheops site init", |said| said.code == 0)?;
     for joins in ["Paris", "Nantes"] {
         let line = format!("cheops token issue {joins}");
@@ -152,7 +155,7 @@ fn tapped(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
 
 fn around(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
     scene(n, "Around: the sites within 50 ms, as they are measured now");
-    let line = "cheops explain --scope '{Kinto: around(Berlin, 50ms)}' GET $API";
+    let line = "cheops explain --scope '{Kinto: around(Berlin, 50ms)}' GET $API/debian";
     stage.berlin.until("all distances are known", "cheops map", |said| said.code == 0 && !said.has("?"))?;
     stage.berlin.shows("cheops map", |said| said.has("Paris") && said.has("Nantes"))?;
     stage.berlin.shows(line, |said| said.has("binds Kinto to Berlin, else Paris [") && said.has("out-of-range"))?;
@@ -164,7 +167,7 @@ fn around(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
     let moved = |said: &Said| said.has("binds Kinto to Berlin, else Nantes [");
     stage.berlin.until("Berlin's agent has measured that", line, moved)?;
     stage.berlin.shows(line, |said| moved(said) && said.has("out-of-range"))?;
-    stage.laptop.shows("curl -si -H 'X-Scope: {Kinto: Nantes || around(Berlin, 50ms)}' $API", |said| {
+    stage.laptop.shows("curl -si -H 'X-Scope: {Kinto: Nantes || around(Berlin, 50ms)}' $API/alpine", |said| {
         said.has("X-Cheops-Site: Nantes") && said.has("200 OK")
     })?;
     why("Each request goes by the distances of its own moment. Nobody configured them.");

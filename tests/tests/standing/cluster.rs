@@ -25,7 +25,11 @@ fn until_status(federation: &Federation, what: &str, mut holds: impl FnMut(&Valu
 
 /// What `cheops` says at Berlin, whatever its exit code.
 fn said(federation: &Federation, line: &[&str]) -> String {
-    let output = federation.agent("Berlin").cheops(line).expect("cheops runs");
+    said_at(federation, "Berlin", line)
+}
+
+fn said_at(federation: &Federation, at: &str, line: &[&str]) -> String {
+    let output = federation.agent(at).cheops(line).expect("cheops runs");
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -53,11 +57,25 @@ fn a_member_that_is_gone_is_named_and_what_would_follow() -> anyhow::Result<()> 
     federation.etcd().member("Paris").kill()?;
     until_said(&federation, &["check"], &["FAIL  metadata-members", "nothing can be written with less than 2"]);
     until_said(&federation, &["status"], &["Paris down", "now: metadata writes no, requests yes"]);
-    assert_eq!(federation.get("Berlin", "app", "/echo/1", Some("{app: Paris}"))?.site().as_deref(), Some("Paris"));
-    assert_eq!(federation.get("Berlin", "app", "/echo/1", None)?.site().as_deref(), Some("Berlin"));
+    requests_go_on(&federation)?;
 
     ["Paris", "Nantes"].iter().try_for_each(|site| federation.etcd().member(site).start())?;
     until_said(&federation, &["status"], &["now: metadata writes yes, requests yes", whole]);
+    Ok(())
+}
+
+/// Whatever becomes of the cluster: without a scope, to another site, to one of two, by distance.
+fn requests_go_on(federation: &Federation) -> anyhow::Result<()> {
+    for (scope, site) in [
+        (None, "Berlin"),
+        (Some("{app: Paris}"), "Paris"),
+        (Some("{app: Paris || Nantes}"), "Paris"),
+        (Some("{app: around(Paris, 30ms)}"), "Paris"),
+        (Some("{app: Nantes || around(Paris, 30ms)}"), "Nantes"),
+    ] {
+        let answer = federation.get("Berlin", "app", "/echo/1", scope)?;
+        assert_eq!((answer.status, answer.site().as_deref()), (200, Some(site)), "{scope:?}");
+    }
     Ok(())
 }
 
@@ -65,6 +83,10 @@ fn a_member_that_is_gone_is_named_and_what_would_follow() -> anyhow::Result<()> 
 #[test]
 fn another_site_is_drained_and_cordoned_over_the_cluster() -> anyhow::Result<()> {
     let federation = Federation::builder().service(Offered::new("app", 8080)).joining(EtcdCluster::debian()).start()?;
+    for site in ["Berlin", "Paris", "Nantes"] {
+        let reached = || said_at(&federation, site, &["status"]).contains("etcd, connected to");
+        assert!(eventually(SOON, reached), "{site}");
+    }
     federation.join_all()?;
     until(&federation, "Nantes", "Paris", "active");
     let told = cheops(&federation, "Nantes", &["site", "drain", "Paris"], 6);
@@ -92,10 +114,16 @@ fn without_majority(federation: &Federation) -> anyhow::Result<()> {
     let told = cheops(federation, "Berlin", &["site", "drain", "Paris"], 1);
     assert!(told.contains("metadata cluster"), "{told}");
     assert_eq!(super::site(federation, "Berlin", "Paris")?["standing"], "active");
+    let told = said(federation, &["token", "issue", "Lyon"]);
+    assert!(told.contains("metadata cluster") && !told.contains("cheops-1-"), "{told}");
     let told = cheops(federation, "Nantes", &["site", "drain"], 0);
     assert!(told.contains("other sites learn it when the metadata cluster is back"), "{told}");
     let answer = ask(federation, "Berlin", "POST", "/echo", Some("{app: Nantes}"))?;
     assert_eq!(answer.json()?["code"], "site-drained", "it holds at once, by its own agent");
+    let told = cheops(federation, "Berlin", &["site", "revoke", "Paris"], 0);
+    assert!(told.contains("other sites learn it as soon as the metadata cluster has it"), "{told}");
+    let refused = || ask(federation, "Berlin", "GET", "/echo/1", Some("{app: Paris}")).is_ok_and(|a| a.status == 503);
+    assert!(eventually(SOON, refused), "Paris is out here at once");
     ["Paris", "Nantes"].iter().try_for_each(|site| federation.etcd().member(site).start())?;
     let kept = || federation.etcd().etcdctl(&["get", "--print-value-only", "/cheops/lab/sites/Nantes/site"]);
     assert!(eventually(SOON, || kept().is_ok_and(|record| record.contains("drained"))), "{:?}", kept());
