@@ -100,8 +100,7 @@ fn another_site_is_drained_and_cordoned_over_the_cluster() -> anyhow::Result<()>
         assert_eq!((answer.status, answer.json()?["code"].as_str()), (503, Some("site-drained")), "{at}");
     }
     cheops(&federation, "Berlin", &["site", "cordon", "Paris"], 0);
-    until(&federation, "Nantes", "Paris", "cordoned");
-    until(&federation, "Paris", "Paris", "cordoned");
+    ["Paris", "Nantes", "Berlin"].iter().for_each(|at| until(&federation, at, "Paris", "cordoned"));
     assert_eq!(post("Berlin")?.site().as_deref(), Some("Paris"), "what names it is served");
     cheops(&federation, "Berlin", &["site", "uncordon", "Paris"], 0);
     until(&federation, "Nantes", "Paris", "active");
