@@ -88,7 +88,11 @@ fn another_site_is_drained_and_cordoned_over_the_cluster() -> anyhow::Result<()>
         assert!(eventually(SOON, reached), "{site}");
     }
     federation.join_all()?;
-    until(&federation, "Nantes", "Paris", "active");
+    for (at, of) in [("Berlin", "Paris"), ("Berlin", "Nantes"), ("Nantes", "Paris")] {
+        let scope = format!("{{app: {of}}}");
+        let served = || ask(&federation, at, "GET", "/echo/1", Some(&scope)).is_ok_and(|answer| answer.status == 200);
+        assert!(eventually(SOON, served), "{at} learns of {of}'s service");
+    }
     let told = cheops(&federation, "Nantes", &["site", "drain", "Paris"], 6);
     assert!(told.contains("only a host that signs"), "{told}");
     assert!(cheops(&federation, "Berlin", &["site", "drain", "Paris"], 0).contains("Paris is drained now"));
@@ -101,7 +105,8 @@ fn another_site_is_drained_and_cordoned_over_the_cluster() -> anyhow::Result<()>
     }
     cheops(&federation, "Berlin", &["site", "cordon", "Paris"], 0);
     ["Paris", "Nantes", "Berlin"].iter().for_each(|at| until(&federation, at, "Paris", "cordoned"));
-    assert_eq!(post("Berlin")?.site().as_deref(), Some("Paris"), "what names it is served");
+    let answer = post("Berlin")?;
+    assert_eq!(answer.site().as_deref(), Some("Paris"), "what names it is served: {}", answer.text());
     cheops(&federation, "Berlin", &["site", "uncordon", "Paris"], 0);
     until(&federation, "Nantes", "Paris", "active");
     without_majority(&federation)
