@@ -28,7 +28,7 @@ pub use client::{Asks, Client, Hello};
 pub use counters::{Count, Counters};
 pub use envelope::{Envelope, Hop};
 pub use error::{PeerError, Refusal};
-pub use liveness::{Address, Board, Liveness, PeerState, PeerStatus, Publisher, Reach, Row, Sites, Table, Told};
+pub use liveness::{Address, Board, Liveness, PeerState, PeerStatus, Publisher, Row, Sites, Table, Told};
 pub use outcome::Outcome;
 pub use renew::Signs;
 pub use server::{Call, Serve, Server};

@@ -52,6 +52,9 @@ macro_rules! on_lab {
 /// The suite that is the fuzz targets themselves, which cargo-fuzz builds.
 const FUZZ: &str = "fuzz";
 
+/// The suite whose tests print a table.
+const SCALE: &str = "scale";
+
 const SUITES: &[Suite] = &[
     Suite { name: "rules", about: "formatting and the rules of the house", cargo: &[], threads: None },
     Suite { name: "unit", about: "each room by itself", cargo: &["--workspace", "--lib", "--bins"], threads: None },
@@ -77,6 +80,20 @@ const SUITES: &[Suite] = &[
     on_lab!("records", "what is kept of sites: every kind and version, on the disk, after a crash, refused"),
     on_lab!("quorum", "the metadata cluster without a quorum, without members, wiped, restored: requests go on"),
     on_lab!("latency", "distances, states, and around, which goes by them"),
+    Suite {
+        name: SCALE,
+        about: "up to a thousand sites on a simulated network: learning of deaths, bytes, estimates",
+        // The agent's part of it is optimised here, and nowhere else: everybody would wait for that.
+        cargo: &[
+            "--package",
+            "cheops-sim",
+            "--test",
+            "scale",
+            "--config",
+            "profile.dev.package.cheops-agent.opt-level=1",
+        ],
+        threads: Some(2),
+    },
     on_lab!("standing", "cordoned and drained sites, and what the loss of a site would mean"),
     on_lab!("readiness", "ready by itself, with every peer and the metadata cluster away"),
     on_lab!("membership", "hosts join by command over a real cluster, let others in, leave, are taken away"),
@@ -160,6 +177,9 @@ impl Suite {
         }
         if self.name != "doc" {
             cargo.arg("--format=pretty");
+        }
+        if self.name == SCALE {
+            cargo.arg("--nocapture");
         }
         let mut counts = follow(&mut cargo)?;
         // A suite that doesn't compile, or that died, counts as a failure.

@@ -1,5 +1,6 @@
 //! Figures that other rooms keep: asked for when `/metrics` is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::act::{Shared, splice};
 use crate::admin::{Agent, Peers};
 use crate::kernel::session::Sessions;
 use crate::metadata::record::now;
+use crate::names::SiteName;
 use crate::peer::{Count, PeerState, PeerStatus, Security};
 use crate::workflow::{Kind, Refused, Workflows};
 
@@ -134,6 +136,25 @@ impl Collector for Kernel {
     }
 }
 
+const STATES: [(PeerState, &str); 4] = [
+    (PeerState::Alive, "up"),
+    (PeerState::Suspect, "suspect"),
+    (PeerState::Unknown, "unknown"),
+    (PeerState::Dead, "down"),
+];
+
+/// So many other sites have figures of their own; of more, as many of those that are probed.
+const MOST_SHOWN: usize = 96;
+
+/// Which sites have figures of their own.
+fn shown(names: Vec<&SiteName>, probed: impl FnOnce() -> BTreeSet<SiteName>) -> Vec<&SiteName> {
+    if names.len() <= MOST_SHOWN {
+        return names;
+    }
+    let probed = probed();
+    names.into_iter().filter(|name| probed.contains(*name)).take(MOST_SHOWN).collect()
+}
+
 impl Collector for Links {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut family = encoder.encode_descriptor(
@@ -147,13 +168,17 @@ impl Collector for Links {
             number.encode(family.encode_family(&[("event", count.as_str())])?)?;
         }
         let snapshot = self.shared.snapshot.load_full();
-        let others = || {
-            snapshot
-                .sites
-                .values()
-                .filter(|site| !site.own)
-                .map(|site| (site.name.as_str(), self.peers.liveness.site(&site.name)))
-        };
+        let names: Vec<&SiteName> = snapshot.sites.values().filter(|site| !site.own).map(|site| &site.name).collect();
+        let distances = self.peers.liveness.distances();
+        let mut family =
+            encoder.encode_descriptor("peer_sites", "Other sites, by how they stand", None, MetricType::Gauge)?;
+        for (state, word) in STATES {
+            let count = names.iter().filter(|name| distances.state(name) == state).count();
+            ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX))
+                .encode(family.encode_family(&[("state", word)])?)?;
+        }
+        let shown = shown(names, || self.peers.liveness.peers().into_iter().map(|(site, _, _)| site).collect());
+        let others = || shown.iter().map(|name| (name.as_str(), self.peers.liveness.site(name)));
         let mut family =
             encoder.encode_descriptor("peer_up", "Whether another site's agent answers", None, MetricType::Gauge)?;
         for (site, status) in others() {
@@ -237,5 +262,21 @@ impl Collector for Metadata {
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metadata")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_sites_have_no_thousand_labels() {
+        let all: Vec<SiteName> = (0..1000).map(|number| format!("S{number:03}").into()).collect();
+        let names = || all.iter().collect::<Vec<_>>();
+        let some = |count: usize| all.iter().take(count).cloned().collect::<BTreeSet<_>>();
+        assert_eq!(shown(names(), || some(24)).len(), 24);
+        assert_eq!(shown(names(), || some(1000)).len(), MOST_SHOWN);
+        let few: Vec<&SiteName> = all.iter().take(MOST_SHOWN).collect();
+        assert_eq!(shown(few, BTreeSet::new).len(), MOST_SHOWN, "few have figures, probed or not");
     }
 }

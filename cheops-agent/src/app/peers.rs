@@ -69,6 +69,7 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
             .with_context(|| format!("can't listen for peers at {}", peer.listen))?,
     };
     let liveness = Liveness::new();
+    liveness.reach(peer.probes);
     let server = Arc::new(server.telling(liveness.clone()));
     Ok(Ends {
         shown: admin::Peers { client, liveness, counters, renewal: Arc::default(), authority: Arc::default() },

@@ -12,6 +12,9 @@ use super::{Context, Exit};
 const LONGEST: f64 = 40.0;
 /// Names are not cut shorter, however narrow the terminal.
 const SHORTEST: usize = 8;
+/// Sites that are drawn one by one, the nearest, and distances that are listed; the others are summed up.
+const DRAWN: usize = 24;
+const LISTED: usize = 48;
 /// Where nothing says how wide the terminal is.
 const WIDTH: usize = 80;
 
@@ -75,6 +78,7 @@ fn star(here: &str, sites: &[(String, String)], known: &Measurements, output: Ou
     let far = |name| of(name).map_or(f64::INFINITY, |known| known.ms);
     let mut others: Vec<_> = sites.iter().filter(|(name, _)| name != here).collect();
     others.sort_by(|(one, _), (other, _)| far(one).total_cmp(&far(other)));
+    let more = others.split_off(others.len().min(DRAWN));
     // Beside bar and name: the branch, two spaces, and what is told.
     let beside = |name: &str, state: &str| told(of(name)).width() + ", ".len() + state.width() + 3;
     let widest = others.iter().map(|(name, state)| beside(name, state) + 1).max().unwrap_or_default();
@@ -90,12 +94,21 @@ fn star(here: &str, sites: &[(String, String)], known: &Measurements, output: Ou
     let longest = longest.fold(LONGEST, f64::min);
     let mut lines = vec![cut(&format!("{here} (here)"), width)];
     for (index, (name, state)) in others.iter().enumerate() {
-        let branch = if index + 1 == others.len() { '└' } else { '├' };
+        let branch = if index + 1 == others.len() && more.is_empty() { '└' } else { '├' };
         let bar = of(name).map_or_else(|| "┄".to_owned(), |known| bar(known, part(known) * longest));
         let shown = padded(&cut(name, names), names, false);
         lines.push(format!("{branch}{bar} {shown} {}, {}", told(of(name)), painted(state, output)));
     }
+    lines.extend(rest(&more).map(|line| cut(&line, width)));
     lines
+}
+
+/// The sites that aren't drawn one by one, by their states.
+fn rest(sites: &[&(String, String)]) -> Option<String> {
+    let mut states: BTreeMap<&str, usize> = BTreeMap::new();
+    sites.iter().for_each(|(_, state)| *states.entry(state).or_default() += 1);
+    let states: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    (!sites.is_empty()).then(|| format!("└ {} more, farther or unknown: {}", sites.len(), states.join(", ")))
 }
 
 /// An estimated way is broken.
@@ -123,6 +136,10 @@ fn painted(state: &str, output: Output) -> String {
 /// Everybody to everybody; nothing when it would be too wide.
 fn matrix(sites: &[(String, String)], known: &Measurements, width: usize) -> Option<Vec<String>> {
     const CORNER: &str = "FROM \\ TO";
+    // No column is narrower; among very many sites it's not worth finding out how wide it would be.
+    if sites.len().saturating_mul(3) > width {
+        return None;
+    }
     let cell = |from: &String, to: &String| match known.get(&(from.clone(), to.clone())) {
         _ if from == to => "-".to_owned(),
         Some(known) if known.state == "down" && known.hears => format!("{}<", known.text),
@@ -165,7 +182,11 @@ fn pairs(known: &Measurements, width: usize) -> Vec<String> {
     let line = |((from, to), known): &(&(String, String), &Known)| {
         cut(&format!("{} {from} to {to}", padded(&known.text, 7, true)), width)
     };
-    all.iter().map(line).collect()
+    let more = all.split_off(all.len().min(LISTED));
+    let mut lines: Vec<String> = all.iter().map(line).collect();
+    lines
+        .extend((!more.is_empty()).then(|| cut(&format!("and {} longer ones: cheops map -o json", more.len()), width)));
+    lines
 }
 
 /// What of a text fits into so many columns.
@@ -258,5 +279,23 @@ Paris       20ms!       ?         ?      -
         assert!(drawn.contains("Saint-Remy-") && drawn.contains('…') && !drawn.contains(long), "{drawn}");
         assert_eq!(["Nürnberg", "長い名前"].map(|name| cut(name, 6)), ["Nürnb…", "長い…"]);
         assert_eq!(cut("Paris", 5), "Paris");
+    }
+
+    #[test]
+    fn of_a_thousand_sites_the_nearest_are_drawn() {
+        let name = |number: usize| format!("S{number:03}");
+        let state = |number: usize| if number.is_multiple_of(10) { "down" } else { "up" };
+        let sites: Vec<Value> =
+            (0..1000).map(|number| json!({ "name": name(number), "state": state(number) })).collect();
+        let far = |number: usize| json!({ "from": "S000", "to": name(number), "rtt-ms": number, "error-ms": 1, "age-seconds": 1, "state": "up" });
+        let estimates: Vec<Value> = (1..1000).map(far).collect();
+        let document = json!({ "here": "S000", "sites": sites, "distances": [], "estimates": estimates });
+        let began = std::time::Instant::now();
+        let drawn = text(&document, Output::new(Format::Table), 200);
+        assert!(began.elapsed().as_secs() < 2, "{:?}", began.elapsed());
+        assert!(drawn.lines().count() < 80, "{}", drawn.lines().count());
+        assert!(drawn.contains("S024") && !drawn.contains("S025 ~"), "{drawn}");
+        assert!(drawn.contains("\n└ 975 more, farther or unknown: 97 down, 878 up\n"), "{drawn}");
+        assert!(drawn.ends_with("and 951 longer ones: cheops map -o json"), "{drawn}");
     }
 }

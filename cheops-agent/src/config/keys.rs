@@ -77,6 +77,9 @@ keys! {
     "peer.cert" Path, Means("that of cheops site init or join"), "This host's certificate, PEM.";
     "peer.key" Path, Means("that of cheops site init or join"), "The certificate's private key, PEM; may come from systemd's LoadCredential.";
     "peer.certificate-life" Duration, Default(r#""720h""#), "How long certificates are good that this host signs for hosts of the federation, from 1s to 2160h; each is renewed when two thirds are over.";
+    "peer.probe-nearest" Count, Default("16"), "The nearest sites that are probed all the time, from 0 to 256, besides those that requests go to. Of all others there is word.";
+    "peer.probe-successors" Count, Default("2"), "Probed sites that follow in the order of names, from 1 to 16: so each site has some that probe it.";
+    "peer.probe-sample" Count, Default("6"), "Probed sites that are drawn anew each minute, from 2 to 256: the ways that word takes.";
     "peer.insecure" Flag, Default("false"), "Plain text between agents; only between loopback addresses.";
 
     "metadata.backend" OneOf(&["embedded", "etcd"]), Default(r#""embedded""#), "Where what sites tell each other is kept: embedded is by this site for itself; etcd is one cluster of all sites.";

@@ -160,7 +160,9 @@ fn build_peer(peer: RawPeer, state_dir: &Path) -> Option<PeerConfig> {
         PeerSecurity::Tls { ca, cert, key }
     };
     let certificate_life = peer.certificate_life.value;
-    Some(PeerConfig { listen: peer.listen?.value, security, certificate_life })
+    let [nearest, successors, sample] = peer.probes.map(|number| number.value);
+    let probes = Probes { nearest, successors, sample };
+    Some(PeerConfig { listen: peer.listen?.value, security, certificate_life, probes })
 }
 
 fn build_metadata(metadata: RawMetadata) -> MetadataConfig {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,6 +89,29 @@ pub struct PeerConfig {
     pub security: PeerSecurity,
     /// How long certificates are good that this host signs.
     pub certificate_life: Duration,
+    pub probes: Probes,
+}
+
+/// How many other sites are probed all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probes {
+    pub nearest: usize,
+    /// Those that follow in the order of names.
+    pub successors: usize,
+    /// Drawn from the others.
+    pub sample: usize,
+}
+
+impl Probes {
+    /// Their keys, and what each may be.
+    pub const KEYS: [(&str, RangeInclusive<usize>); 3] =
+        [("probe-nearest", 0..=256), ("probe-successors", 1..=16), ("probe-sample", 2..=256)];
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self { nearest: 16, successors: 2, sample: 6 }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::diagnostic::{Findings, Place, Source, did_you_mean};
 use super::keys::{self, Absent, KEYS, SECTIONS};
-use super::model::{HostHeader, InterceptMode, Limits, LogConfig, LogFormat, Timeouts, WhenAgentDown};
+use super::model::{HostHeader, InterceptMode, Limits, LogConfig, LogFormat, Probes, Timeouts, WhenAgentDown};
 use super::source::{self, Entry, Node, Table, Value};
 use super::values;
 
@@ -54,6 +54,8 @@ pub struct RawPeer {
     pub cert: Option<Located<String>>,
     pub key: Option<Located<String>>,
     pub certificate_life: Located<Duration>,
+    /// Sites that are probed: the nearest, the next by name, a sample.
+    pub probes: [Located<usize>; 3],
     pub insecure: Located<bool>,
 }
 
@@ -141,6 +143,7 @@ fn read_peer(peer: &Section<'_>, f: &mut Findings) -> RawPeer {
         cert: peer.optional("cert", text, f),
         key: peer.optional("key", text, f),
         certificate_life: peer.get("certificate-life", values::duration, f),
+        probes: Probes::KEYS.map(|(name, _)| peer.get(name, values::count, f)),
         insecure: peer.get("insecure", values::flag, f),
     }
 }

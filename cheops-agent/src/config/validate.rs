@@ -7,6 +7,7 @@ mod peers;
 use std::collections::BTreeMap;
 
 use super::diagnostic::Findings;
+use super::model::Probes;
 use super::raw::{Located, Raw};
 pub use metadata::ETCD;
 
@@ -228,6 +229,12 @@ fn timeouts(raw: &Raw, findings: &mut Findings) {
 const LONGEST_LIFE: std::time::Duration = std::time::Duration::from_secs(90 * 86_400);
 
 fn probe(raw: &Raw, findings: &mut Findings) {
+    for (number, (name, allowed)) in raw.peer.iter().flat_map(|peer| peer.probes.iter().zip(Probes::KEYS)) {
+        if !allowed.contains(&number.value) {
+            let (least, most) = (allowed.start(), allowed.end());
+            findings.error(number.place.as_ref(), format!("\"{name}\" must be from {least} to {most}"));
+        }
+    }
     if let Some(life) = raw.peer.as_ref().map(|peer| &peer.certificate_life)
         && !(std::time::Duration::from_secs(1)..=LONGEST_LIFE).contains(&life.value)
     {

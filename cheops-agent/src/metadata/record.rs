@@ -165,6 +165,13 @@ pub struct Latency {
     pub usual_us: Option<u64>,
     /// `alive`, `suspect`, `dead`, `unknown`.
     pub state: String,
+    /// Whether the other's probes come to the site that measured: with `dead`, only one direction is cut.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hears: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// That an agent lives.

@@ -81,8 +81,8 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// What this agent says, but for its certificate.
-    pub fn new(own: &PeerIdentity, told: Told) -> Self {
+    /// What this agent says; of its certificate only if the asker doesn't know it.
+    pub fn new(own: &PeerIdentity, told: Told, certificate: Option<CertificateFacts>, asks: &Asks) -> Self {
         Self {
             site: own.site.clone(),
             host: own.host.clone(),
@@ -94,7 +94,8 @@ impl Hello {
             words: told.words,
             next: told.next,
             standing: told.standing,
-            certificate: None,
+            certificate: certificate
+                .filter(|own| !asks.certificate.as_ref().is_some_and(|known| own.serial.starts_with(known))),
         }
     }
 }
@@ -108,6 +109,8 @@ pub struct Asks {
     pub table: u64,
     /// Word that came to it after this.
     pub news: Option<u64>,
+    /// How the serial number of its certificate begins, as far as it is known here.
+    pub certificate: Option<String>,
     /// Word of the asker's own site.
     pub word: Option<Word>,
 }
@@ -115,6 +118,7 @@ pub struct Asks {
 const ASK_KEY: HeaderName = HeaderName::from_static("cheops-beat");
 const ASK_TABLE: HeaderName = HeaderName::from_static("cheops-table");
 const ASK_NEWS: HeaderName = HeaderName::from_static("cheops-news");
+const KNOWN_CERTIFICATE: HeaderName = HeaderName::from_static("cheops-certificate");
 const OWN_WORD: HeaderName = HeaderName::from_static("cheops-word");
 
 impl Asks {
@@ -128,6 +132,9 @@ impl Asks {
         if let Some(after) = self.news {
             headers.insert(ASK_NEWS, HeaderValue::from(after));
         }
+        if let Some(serial) = self.certificate.as_ref().and_then(|serial| HeaderValue::from_str(serial).ok()) {
+            headers.insert(KNOWN_CERTIFICATE, serial);
+        }
         let word = self.word.as_ref().and_then(|word| serde_json::to_vec(word).ok());
         if let Some(word) = word.and_then(|word| HeaderValue::from_bytes(&word).ok()) {
             headers.insert(OWN_WORD, word);
@@ -136,12 +143,13 @@ impl Asks {
     }
 
     /// What a peer asks for.
-    pub(super) fn from_headers(headers: &HeaderMap) -> Self {
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let number = |name| text(name).and_then(|number| number.parse().ok());
         let word = headers.get(OWN_WORD).and_then(|word| serde_json::from_slice(word.as_bytes()).ok());
         let table = number(ASK_TABLE).unwrap_or_default();
-        Self { key: text(ASK_KEY) == Some("1"), table, news: number(ASK_NEWS), word }
+        let certificate = text(KNOWN_CERTIFICATE).map(str::to_owned);
+        Self { key: text(ASK_KEY) == Some("1"), table, news: number(ASK_NEWS), certificate, word }
     }
 }
 

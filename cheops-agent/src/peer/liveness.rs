@@ -21,7 +21,6 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 pub use self::board::{Address, Board, Sites, Told};
-pub use self::choice::Reach;
 use self::published::Published;
 pub use self::published::Publisher;
 pub use self::status::{PeerState, PeerStatus};
@@ -29,6 +28,7 @@ pub use self::table::{Row, Table};
 use super::beat;
 use super::client::{Asks, Client};
 use super::{PeerIdentity, Revocations};
+use crate::config::Probes;
 use crate::metadata::record::{Latencies, Millis};
 use crate::metadata::{Distances, Site, Snapshot, View};
 use crate::names::{HostName, SiteName};
@@ -71,7 +71,7 @@ impl Liveness {
     }
 
     /// How many sites are probed, from the next choice on.
-    pub fn reach(&self, reach: Reach) {
+    pub fn reach(&self, reach: Probes) {
         self.board().reach(reach);
     }
 

@@ -82,7 +82,12 @@ fn one_way(federation: &Federation) -> anyhow::Result<()> {
         "{berlin}"
     );
     assert!(berlin["heard-seconds"].as_f64().is_some_and(|heard| heard < 3.0), "{berlin}");
-    assert!(paris["one-way"].is_null() && paris["heard-seconds"].as_f64().is_some_and(|heard| heard > 3.0), "{paris}");
+    // After a while word comes that Paris lives: then Berlin says so.
+    let elsewhere = |said: &serde_json::Value| {
+        said.is_null() || said.as_str().is_some_and(|said| said.starts_with("others reach it"))
+    };
+    assert!(elsewhere(&paris["one-way"]), "{paris}");
+    assert!(paris["heard-seconds"].as_f64().is_some_and(|heard| heard > 3.0), "{paris}");
     // Nantes, which both reach, knows it from Paris.
     let shown = |map: &str| map.contains('<') && map.contains("heard, but it doesn't answer");
     let map = || said(federation, "Nantes", &["map"]);

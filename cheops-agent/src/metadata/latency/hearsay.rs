@@ -19,8 +19,10 @@ use crate::names::SiteName;
 pub const HEARSAY_TTL: Duration = Duration::from_secs(300);
 /// A site says this often that it lives.
 const RENEWAL: Duration = Duration::from_secs(100);
-/// A site that found out better where it lies says so after this at the earliest.
+/// A site that found out better where it lies says so after this at the earliest, then after twice that, and so on until
+/// it is this for each site that there is: all sites' words have to come to all.
 const MOVING: Duration = Duration::from_secs(15);
+const MOVING_OF_MANY: Duration = Duration::from_millis(60);
 /// So many accusers are believed, after so long; fewer, after so long.
 const ACCUSERS: usize = 2;
 const SEVERAL: Duration = Duration::from_secs(1);
@@ -92,6 +94,8 @@ pub struct Hearsay {
     order: BTreeMap<u64, (SiteName, Duration)>,
     first: u64,
     next: u64,
+    /// How often the own site said where it lies.
+    placed: u32,
 }
 
 impl Known {
@@ -114,7 +118,7 @@ impl Hearsay {
     /// Nothing was heard yet. `run` tells the order of this run from that of any other.
     pub fn new(run: u32) -> Self {
         let first = (u64::from(run) << 31) + NEWS + 1;
-        Self { known: BTreeMap::new(), order: BTreeMap::new(), first, next: first }
+        Self { known: BTreeMap::new(), order: BTreeMap::new(), first, next: first, placed: 0 }
     }
 
     /// Sites of which something is known.
@@ -148,9 +152,12 @@ impl Hearsay {
                 };
                 let age = known.age(now);
                 let same = known.accusers.is_empty() && known.standing == standing;
-                if same && age < RENEWAL && !(moved && age >= MOVING) {
+                let many = MOVING_OF_MANY.saturating_mul(u32::try_from(self.known.len()).unwrap_or(u32::MAX));
+                let pause = MOVING.saturating_mul(1 << self.placed.min(8)).min(many.max(MOVING));
+                if same && age < RENEWAL && !(moved && age >= pause) {
                     return;
                 }
+                self.placed = self.placed.saturating_add(u32::from(moved));
                 known.life.saturating_add(1)
             }
         };

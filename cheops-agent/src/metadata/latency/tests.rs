@@ -158,9 +158,9 @@ fn what_was_never_heard_is_unknown_then_dead() {
     let mut track = Track::default();
     assert_eq!(track.state(ms(9000)), State::Unknown);
     track.asked(ms(9000));
-    assert_eq!(track.state(ms(12_999)), State::Unknown);
+    assert_eq!(track.state(ms(20_999)), State::Unknown);
     assert_eq!(
-        (track.state(ms(13_000)), track.age(ms(13_000)), track.rtt(ms(13_000)).is_none()),
+        (track.state(ms(21_000)), track.age(ms(21_000)), track.rtt(ms(21_000)).is_none()),
         (State::Dead, None, true)
     );
 }

@@ -12,8 +12,8 @@ const SUSPECT: f64 = 1.0;
 const DEAD: f64 = 8.0;
 /// Whatever is usual: one that is silent for so long is dead.
 pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(8);
-/// One that never answered is dead after so long.
-const FIRST_ANSWER: Duration = Duration::from_secs(4);
+/// One that never answered is dead after so long: its link has to be made first, and what is lost is sent again.
+const FIRST_ANSWER: Duration = Duration::from_secs(12);
 /// What is known of another site is forgotten when nothing new came for so long.
 pub const TTL: Duration = Duration::from_secs(30);
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::status::PeerStatus;
-use super::table::{MOST_ROWS, Table};
+use super::table::Table;
 use crate::metadata::latency::{self, Coordinate, Rtt, State, Track};
 use crate::metadata::record::{CertificateFacts, Standing};
 use crate::names::HostName;
@@ -19,6 +19,8 @@ const NO_DATAGRAMS: Duration = Duration::from_secs(5);
 const NEXT_KEY: Duration = Duration::from_secs(30);
 /// An agent whose link doesn't answer for so long is dead for requests, whatever its datagrams do.
 const NO_LINK: Duration = Duration::from_secs(15);
+/// Digits that tell two of an agent's certificates apart.
+const SERIAL: usize = 12;
 
 /// One agent of another site, or of this one.
 #[derive(Default)]
@@ -72,6 +74,11 @@ impl Agent {
         !self.datagrams(now) && since(self.key, now).is_none_or(|asked| asked >= pause)
     }
 
+    /// The certificate that it is known to have shown, by the beginning of its number.
+    pub(super) fn serial(&self) -> Option<String> {
+        self.certificate.as_ref().map(|known| known.serial.chars().take(SERIAL).collect())
+    }
+
     /// It answered over its link. `to`: where its datagrams go. Gives the key of its datagrams that is new.
     pub(super) fn answered(&mut self, hello: &mut Hello, took: Duration, to: Option<SocketAddr>, now: Duration) {
         self.track.heard(now);
@@ -84,15 +91,18 @@ impl Agent {
         self.version = Some(std::mem::take(&mut hello.version));
         self.place = hello.coordinate;
         self.standing = hello.standing;
-        self.certificate = hello.certificate.take();
+        if let Some(certificate) = hello.certificate.take() {
+            self.certificate = Some(certificate);
+        }
         if let (Some(issued), Some(to)) = (&hello.beat, to) {
             self.aim = Some(Aim::new(to, issued, now));
             self.key = Some(now);
         }
         match (hello.table.take(), &mut self.tells) {
-            (Some(mut table), tells) => {
-                table.rows.truncate(MOST_ROWS);
-                *tells = Some((table, now));
+            (Some(table), tells) => {
+                let known = tells.take().map(|(known, _)| known).unwrap_or_default();
+                // Else it is asked for all of it next time.
+                *tells = known.with(table).map(|table| (table, now));
             }
             // What is told when it changes is still so.
             (None, Some((table, told))) if table.version == hello.table_version => *told = now,

@@ -10,9 +10,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::agent::Agent;
-use super::choice::{Choice, Other, Reach};
+use super::choice::{Choice, Other};
 use super::published::Published;
-use super::table::{MOST_ROWS, Row, Table};
+use super::table::{Row, Table, Telling};
+use crate::config::Probes;
 use crate::metadata::latency::hearsay::{ALL, Heard, Hearsay, MOST_WORDS, NEWS, Word};
 use crate::metadata::latency::{Coordinate, Rtt, State, Vivaldi};
 use crate::metadata::record::Standing;
@@ -28,7 +29,7 @@ const DEAF: Duration = Duration::from_secs(3);
 /// A dead site that others say is dead, too, is probed for so long yet.
 const GONE: Duration = Duration::from_secs(30);
 /// A life that a site began within this after it last answered is over, too: word of it was on its way.
-const LAST_WORD: Duration = Duration::from_secs(10);
+pub(super) const LAST_WORD: Duration = Duration::from_secs(10);
 /// Agents that are probed at most, whatever the sites that are chosen have.
 const MOST_AGENTS: usize = 10_000;
 
@@ -53,7 +54,7 @@ pub struct Board {
     aims: HashMap<u64, Address>,
     pub(super) ears: Ears,
     /// What this agent tells others.
-    table: Arc<Table>,
+    telling: Telling,
     pub(super) place: Vivaldi,
     pub(super) hearsay: Hearsay,
     pub(super) heard: Arc<BTreeMap<SiteName, Heard>>,
@@ -94,7 +95,7 @@ impl Board {
             agents: BTreeMap::new(),
             aims: HashMap::new(),
             ears: Ears::default(),
-            table: Arc::default(),
+            telling: Telling::new(random.random()),
             place: Vivaldi::default(),
             hearsay: Hearsay::new(random.random()),
             heard: Arc::default(),
@@ -106,7 +107,7 @@ impl Board {
     }
 
     /// How many sites are probed, from the next choice on.
-    pub fn reach(&mut self, reach: Reach) {
+    pub fn reach(&mut self, reach: Probes) {
         if self.choice.reach != reach {
             self.choice.reach = reach;
             self.choice.again();
@@ -161,7 +162,7 @@ impl Board {
             self.hearsay.retain(|site| sites.contains_key(site) || here == Some(site));
         }
         if self.choice.is_due(self.now) {
-            let own = self.place.coordinate();
+            let own = self.place.coordinate().filter(Coordinate::is_found);
             let probed: BTreeSet<&SiteName> = self.agents.keys().map(|(site, _)| site).collect();
             let of = |(site, _)| {
                 let probed = probed.contains(site);
@@ -193,7 +194,9 @@ impl Board {
     fn far(&self, site: &SiteName, probed: bool, own: Option<&Coordinate>) -> Option<Duration> {
         let least = |agent: &Agent| agent.track.rtt(self.now).and_then(Rtt::least);
         let measured = probed.then(|| self.of(site).filter_map(least).min()).flatten();
-        measured.or_else(|| Some(own?.to(&self.hearsay.coordinate(site)?).rtt))
+        // A site that hasn't found its place yet seems to be near to all.
+        let there = || self.hearsay.coordinate(site).filter(Coordinate::is_found);
+        measured.or_else(|| Some(own?.to(&there()?).rtt))
     }
 
     fn is_gone(&self, site: &SiteName, probed: bool) -> bool {
@@ -230,6 +233,7 @@ impl Board {
             key: wants && open,
             table: agent.tells.as_ref().map_or(0, |(table, _)| table.version),
             news,
+            certificate: agent.serial(),
             word: own.filter(|word| word.life != agent.pushed),
         }
     }
@@ -289,8 +293,7 @@ impl Board {
             self.hear(word);
         }
         let (words, next) = asks.news.map(|after| self.hearsay.tell(after, self.now)).unwrap_or_default();
-        let version = self.table.version;
-        let table = (asks.table != version).then(|| (*self.table).clone());
+        let (version, table) = (self.telling.version(), self.telling.since(asks.table));
         let (coordinate, standing) = (Some(self.place.start()), self.standing);
         Told { beat, table_version: version, table, coordinate, words, next, standing }
     }
@@ -349,7 +352,7 @@ impl Board {
         let probed: BTreeSet<SiteName> = self.agents.keys().map(|(site, _)| site.clone()).collect();
         self.over.retain(|site, _| probed.contains(site));
         let rows: Vec<Row> =
-            probed.iter().filter(|site| **site != here).map(|site| Row::new(site, &self.site(site))).collect();
+            probed.iter().filter(|site| **site != here).map(|site| Row::new(site, &self.measured(site))).collect();
         for row in &rows {
             match row.state {
                 State::Dead => self.deny(&here, &row.site),
@@ -358,12 +361,16 @@ impl Board {
             }
         }
         self.hearsay.live(&here, self.standing, self.place.coordinate(), self.now);
-        self.tell(&rows);
+        self.telling.tell(&rows);
         rows
     }
 
     /// Says that the site's life is over: the one that was known when it fell silent, and no other that it began since.
     fn deny(&mut self, here: &SiteName, site: &SiteName) {
+        if self.of(site).all(|agent| agent.track.age(self.now).is_none()) {
+            // It never answered here. That is no reason to say that it died, who heard it does.
+            return;
+        }
         let known = self.hearsay.life(site);
         let mut life = *self.over.entry(site.clone()).or_insert(known);
         if known > life {
@@ -375,20 +382,5 @@ impl Board {
             }
         }
         self.hearsay.accuse(site, life, here, self.now);
-    }
-
-    fn tell(&mut self, rows: &[Row]) {
-        let mut rows = rows.to_vec();
-        if rows.len() > MOST_ROWS {
-            rows.sort_by_key(|row| (row.rtt_us.is_none(), row.rtt_us));
-            rows.truncate(MOST_ROWS);
-            rows.sort_by(|one, other| one.site.cmp(&other.site));
-        }
-        let told = &self.table.rows;
-        if told.len() != rows.len() || told.iter().zip(&rows).any(|(told, is)| is.is_news(told)) {
-            // A number that another run of this agent didn't use; 0 is "none".
-            let version = rand::random::<u64>().max(1);
-            self.table = Arc::new(Table { version, rows });
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Which sites are probed, where there are more than can be: the nearest, a sample, and those that requests go to.
 //!
-//! The nearest are what requests are likely to want. Two of the sample follow this site in the order of names, so that
-//! there is no site that nobody probes; the others are drawn, and drawn anew after a minute each, so that far sites are
+//! The nearest are what requests are likely to want. Two more follow this site in the order of names, so that
+//! there is no site that nobody probes; six are drawn, and drawn anew after a minute each, so that far sites are
 //! measured from everywhere and word has short ways. What one agent sends is thus the same among a hundred sites and among
 //! a thousand. A site that is dead by all accounts keeps no place but in the sample.
 
@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt as _};
 
+use crate::config::Probes;
 use crate::names::SiteName;
 
-/// Of the sample, those that follow in the order of names.
-const SUCCESSORS: usize = 2;
 /// How long a site that was drawn stays.
 const DRAWN: Duration = Duration::from_secs(60);
 /// How long a site is probed after a request went there, and how many such sites are.
@@ -24,21 +23,11 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// A site that is probed is left for another only if that is nearer by a fifth.
 const KEPT: f64 = 0.8;
 /// Sites that are asked for word of others.
-const SOURCES: usize = 6;
+const SOURCES: usize = 4;
 
-/// How many sites are probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
-    /// The nearest.
-    pub neighbours: usize,
-    /// Of the others.
-    pub sample: usize,
-}
-
-impl Default for Reach {
-    fn default() -> Self {
-        Self { neighbours: 16, sample: 8 }
-    }
+/// Sites that are probed, but for those that requests go to.
+fn most(reach: &Probes) -> usize {
+    reach.nearest.saturating_add(reach.successors).saturating_add(reach.sample)
 }
 
 /// A site that might be probed.
@@ -53,7 +42,7 @@ pub(super) struct Other<'a> {
 /// What was chosen.
 #[derive(Default)]
 pub(super) struct Choice {
-    pub(super) reach: Reach,
+    pub(super) reach: Probes,
     made: Option<Duration>,
     nearest: BTreeSet<SiteName>,
     successors: Vec<SiteName>,
@@ -105,10 +94,10 @@ impl Choice {
     /// Chooses among the others, which come in the order of names. `here` is the own site.
     pub(super) fn choose(&mut self, here: &SiteName, others: &[Other<'_>], now: Duration, random: &mut impl Rng) {
         self.made = Some(now);
-        self.all = others.len() <= self.reach.neighbours + self.reach.sample;
+        self.all = others.len() <= most(&self.reach);
         let (before, after): (Vec<_>, Vec<_>) =
             others.iter().filter(|other| !other.gone).map(|other| other.site).partition(|site| *site < here);
-        let successors = after.into_iter().chain(before).take(SUCCESSORS.min(self.reach.sample));
+        let successors = after.into_iter().chain(before).take(self.reach.successors);
         self.successors = successors.cloned().collect();
         self.choose_nearest(others);
         self.draw(others, now, random);
@@ -122,13 +111,13 @@ impl Choice {
         let mut known: Vec<_> =
             alive.filter_map(|other| Some((far(other.site, other.distance?), other.site))).collect();
         known.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-        self.nearest = known.into_iter().take(self.reach.neighbours).map(|(_, site)| site.clone()).collect();
+        self.nearest = known.into_iter().take(self.reach.nearest).map(|(_, site)| site.clone()).collect();
     }
 
     fn draw(&mut self, others: &[Other<'_>], now: Duration, random: &mut impl Rng) {
         // As long as distances are unknown, more are drawn.
-        let unknown = self.reach.neighbours.saturating_sub(self.nearest.len());
-        let places = self.reach.sample.saturating_sub(SUCCESSORS) + unknown;
+        let unknown = self.reach.nearest.saturating_sub(self.nearest.len());
+        let places = self.reach.sample.saturating_add(unknown);
         let mut left: Vec<&SiteName> = others.iter().map(|other| other.site).collect();
         let first = self.drawn.is_empty();
         self.drawn.retain(|(site, since)| now.saturating_sub(*since) < DRAWN && left.binary_search(&site).is_ok());
@@ -204,7 +193,7 @@ mod tests {
         let mut probed = BTreeSet::new();
         for here in 0..60 {
             // Only the successors.
-            let mut choice = Choice { reach: Reach { neighbours: 0, sample: 2 }, ..Choice::default() };
+            let mut choice = Choice { reach: Probes { nearest: 0, successors: 2, sample: 0 }, ..Choice::default() };
             probed.extend(chosen(&mut choice, &sites, here, &[], 1, here as u64));
         }
         assert_eq!(probed.len(), 60);
@@ -213,7 +202,7 @@ mod tests {
     #[test]
     fn sites_that_requests_go_to_are_probed_for_a_while() {
         let sites = sites(100);
-        let mut choice = Choice { reach: Reach { neighbours: 1, sample: 0 }, ..Choice::default() };
+        let mut choice = Choice { reach: Probes { nearest: 1, successors: 0, sample: 0 }, ..Choice::default() };
         choice.requested(&sites[90], Duration::from_secs(5));
         assert_eq!(chosen(&mut choice, &sites, 0, &[], 60, 1), [1, 90]);
         assert_eq!(chosen(&mut choice, &sites, 0, &[], 66, 1), [1]);

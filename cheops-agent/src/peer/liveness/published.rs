@@ -113,7 +113,7 @@ fn row(to: &SiteName, latency: &Latency) -> Row {
         _ => State::Unknown,
     };
     let (rtt_us, usual_us) = (latency.rtt_us, latency.usual_us);
-    Row { site: to.clone(), state, rtt_us, usual_us, age_ms: 0, hears: false }
+    Row { site: to.clone(), state, rtt_us, usual_us, age_ms: 0, hears: latency.hears }
 }
 
 fn word(state: State) -> &'static str {
@@ -156,7 +156,8 @@ impl Publisher {
         }
         self.last = Some((rows.to_vec(), coordinate, now));
         let latency = |row: &Row| {
-            let latency = Latency { rtt_us: row.rtt_us, usual_us: row.usual_us, state: word(row.state).to_owned() };
+            let state = word(row.state).to_owned();
+            let latency = Latency { rtt_us: row.rtt_us, usual_us: row.usual_us, state, hears: row.hears };
             (row.site.clone(), latency)
         };
         Some(Latencies {
@@ -232,6 +233,7 @@ mod tests {
         let found = distances.measured(&paris, &lyon).expect("Lyon's");
         // Two seconds when it was read, and one since.
         assert_eq!((found.rtt, found.age, found.state), (Duration::from_millis(9), seconds(3), State::Dead));
+        assert!(found.hears, "that it is heard all the same: one direction is cut");
         let mut late = Distances::default();
         known.add_to(&mut late, seconds(400));
         assert!(late.measured(&paris, &lyon).is_none() && late.place(&lyon).is_some());

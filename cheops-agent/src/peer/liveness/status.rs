@@ -31,6 +31,8 @@ pub struct PeerStatus {
     pub heard: Option<Duration>,
     /// Its site says that it hears nothing of this one.
     pub deaf: bool,
+    /// It answers nothing here, and others say that it lives, later than it fell silent.
+    pub lives_elsewhere: bool,
     /// It isn't probed: how old the word is by which its state is known.
     pub hearsay: Option<Duration>,
     pub host: Option<HostName>,
@@ -57,6 +59,9 @@ impl PeerStatus {
                 Some("one way is cut: its probes come here, and it hears nothing of this site")
             }
             (State::Dead | State::Suspect, true, false) => Some("its probes come here, but it answers none of ours"),
+            (State::Dead | State::Suspect, false, _) if self.lives_elsewhere => {
+                Some("others reach it, and it lives: only the way between it and this site is cut")
+            }
             (State::Alive, _, true) => Some("it answers, but its own probes of this site get no answer"),
             _ => None,
         }

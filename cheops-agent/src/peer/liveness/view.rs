@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::board::Board;
+use super::board::{Board, LAST_WORD};
 use super::status::PeerStatus;
 use crate::metadata::Distances;
 use crate::metadata::latency::{Placed, State};
@@ -24,13 +24,25 @@ impl Board {
         all.map(|((site, address), agent)| (site.clone(), address.clone(), agent.status(self.now))).collect()
     }
 
-    /// What is known of the site, by its nearest agent that lives best; by hearsay, if it isn't probed.
+    /// What is known of the site, by its nearest agent that lives best; by hearsay, if it isn't probed or has yet to
+    /// answer for the first time.
     pub fn site(&self, site: &SiteName) -> PeerStatus {
+        let mut status = self.measured(site);
+        if status.state == State::Unknown {
+            let heard = self.by_hearsay(site);
+            (status.state, status.hearsay) = (heard.state, heard.hearsay);
+            status.deaf &= heard.state != State::Alive;
+        }
+        status
+    }
+
+    /// The same, as far as it was found out here: unknown if the site isn't probed.
+    pub(super) fn measured(&self, site: &SiteName) -> PeerStatus {
         let best = self
             .of(site)
             .map(|agent| agent.status(self.now))
             .min_by_key(|status| (status.state, status.rtt_min.is_none(), status.rtt_min));
-        let mut best = best.unwrap_or_else(|| self.by_hearsay(site));
+        let mut best = best.unwrap_or_default();
         let heard = self.ears.of(site);
         best.heard = heard.last.map(|last| self.now.saturating_sub(last));
         best.loss_in = heard.loss.share();
@@ -38,7 +50,16 @@ impl Board {
             State::Alive => best.deaf,
             _ => heard.deaf && best.hears(),
         };
+        best.lives_elsewhere = best.state == State::Dead && self.lives_elsewhere(site, &best);
         best
+    }
+
+    /// Whether word of its life began after it fell silent here.
+    fn lives_elsewhere(&self, site: &SiteName, status: &PeerStatus) -> bool {
+        let Some(word) = self.hearsay.word(site, self.now) else { return false };
+        let silent = status.age.unwrap_or(self.now);
+        let age = Duration::from_secs(word.age.into());
+        self.hearsay.state(site, self.now) == State::Alive && age + LAST_WORD < silent
     }
 
     fn by_hearsay(&self, site: &SiteName) -> PeerStatus {
@@ -64,7 +85,9 @@ impl Board {
             distances.lies(here, Placed { at, age: Duration::ZERO });
         }
         for row in &rows {
-            distances.stands(&row.site, row.state);
+            if row.state != State::Unknown {
+                distances.stands(&row.site, row.state);
+            }
             if let Some(measured) = row.measured(here, Duration::ZERO) {
                 distances.add(&row.site, measured);
             }

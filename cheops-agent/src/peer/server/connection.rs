@@ -336,7 +336,7 @@ fn hello(
     let asks = Asks::from_headers(request.headers());
     let told = host.liveness.told(caller.identity.as_ref(), &asks);
     let certificate = host.security.borrow().certificate();
-    let hello = Hello { certificate, ..Hello::new(&host.identity, told) };
+    let hello = Hello::new(&host.identity, told, certificate, &asks);
     let body = serde_json::to_vec(&hello).unwrap_or_default();
     respond.send_response(Response::new(()), false)?.send_data(body.into(), true)
 }

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::config::Probes;
 
 mod revoked;
 mod seal;
@@ -168,6 +169,7 @@ fn plain_text_is_for_loopback_only() {
             listen: listen.parse().expect("an address"),
             security: crate::config::PeerSecurity::Insecure,
             certificate_life: Duration::from_secs(1),
+            probes: Probes::default(),
         };
         super::load::insecure(peer.listen, peers.iter().copied())
     };

@@ -34,6 +34,7 @@ collections = ["/v1/records"]
 elements = ""
 next-header = "Link"
 limit = "limit"
+within = 2
 total-headers = ["Total-Records"]
 sort = { parameter = "sort" }
 [[kinds]]
