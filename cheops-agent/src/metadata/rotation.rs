@@ -13,8 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::key::Key;
 use super::record::{Federation, HostRecord, Millis, Record};
+use super::revoke;
 use super::store::View;
 use crate::names::{HostName, SiteName};
+
+/// How long after a certificate was renewed links may be left that were made with the one of before, in milliseconds: probes
+/// make them anew, and what is asked over one that is ended would fail.
+const SETTLES: Millis = 15_000;
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +52,8 @@ pub enum Lack {
     Trust,
     /// Its certificate is by the old authority.
     Certificate,
+    /// Its certificate was renewed just now: links of before are still there.
+    Links,
     /// Something that its site has written is signed by a certificate of the old authority.
     Records,
 }
@@ -57,6 +64,7 @@ impl Lack {
         match self {
             Self::Trust => "doesn't believe the new authority yet",
             Self::Certificate => "has a certificate of the old authority",
+            Self::Links => "makes its links anew",
             Self::Records => "has records that are signed under the old authority",
         }
     }
@@ -141,7 +149,10 @@ impl Rotation {
             }
             // Who lives and has told nothing may have anything.
             Phase::Renewing => match certificate {
-                Some(certificate) if certificate.authority != self.from => None,
+                Some(certificate) if certificate.authority != self.from => {
+                    let settled = revoke::issued(&certificate.serial).map(|issued| issued.saturating_add(SETTLES));
+                    settled.filter(|settled| lives && *settled > now).map(|settled| (Lack::Links, Some(settled)))
+                }
                 Some(certificate) if certificate.expires <= now => None,
                 Some(certificate) => Some((Lack::Certificate, Some(certificate.expires))),
                 None => lives.then_some((Lack::Certificate, None)),

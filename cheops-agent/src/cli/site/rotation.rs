@@ -68,6 +68,7 @@ fn progress(document: &Value) -> String {
         let lacks = match field(missing, "lacks").as_str() {
             "trust" => "to believe it",
             "certificate" => "to renew its certificate",
+            "links" => "to make its links anew",
             _ => "to sign its site's records",
         };
         format!("  waits for {} at {}{away} {lacks}", field(missing, "host"), field(missing, "site"))

@@ -14,10 +14,12 @@ struct Has {
     trusts: &'static [&'static str],
     authority: &'static str,
     expires: Millis,
+    /// When its certificate was issued, if its serial number tells.
+    issued: Option<Millis>,
 }
 
 const fn has(site: &'static str, trusts: &'static [&'static str], authority: &'static str) -> Has {
-    Has { site, lives: true, trusts, authority, expires: NOW + HOUR }
+    Has { site, lives: true, trusts, authority, expires: NOW + HOUR, issued: None }
 }
 
 /// Takes what begins with "old " as sealed under the old authority.
@@ -45,8 +47,12 @@ fn view(hosts: &[Has], worn: &[&str]) -> View {
     };
     for has in hosts {
         let (site, host) = (SiteName::from(has.site), HostName::from("h1"));
-        let certificate =
-            CertificateFacts { serial: "1".into(), expires: has.expires, authority: has.authority.to_owned() };
+        let serial = |issued| revoke::serial(issued).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let certificate = CertificateFacts {
+            serial: has.issued.map_or_else(|| "1".to_owned(), serial),
+            expires: has.expires,
+            authority: has.authority.to_owned(),
+        };
         let record = HostRecord {
             peers: Vec::new(),
             agent: "1".into(),
@@ -142,6 +148,13 @@ fn the_old_authority_goes_when_nothing_of_it_is_in_use() {
     assert_eq!(waits_for(&step(&federation, &silent, false)), [("Paris", Lack::Certificate)]);
     let all = [has("Berlin", both, "new"), has("Paris", both, "new")];
     assert_eq!(waits_for(&step(&federation, &view(&all, &["Paris"]), false)), [("Paris", Lack::Records)]);
+    // Links of before are made anew first.
+    let paris = |issued| Has { issued: Some(issued), ..has("Paris", both, "new") };
+    let renewed = |issued| view(&[has("Berlin", both, "new"), paris(issued)], &[]);
+    assert_eq!(waits_for(&step(&federation, &renewed(NOW - 1), false)), [("Paris", Lack::Links)]);
+    assert_eq!(step(&federation, &renewed(NOW - SETTLES), false), Step::Finish);
+    let gone = Has { lives: false, ..paris(NOW - 1) };
+    assert_eq!(step(&federation, &view(&[has("Berlin", both, "new"), gone], &[]), false), Step::Finish);
     assert_eq!(step(&federation, &view(&all, &[]), false), Step::Finish);
 }
 
