@@ -136,8 +136,9 @@ impl Node {
         self.board.site(&name(site)).state
     }
 
-    /// Which sites it probes.
+    /// Which sites it probes, and had an answer of.
     pub fn probed(&self) -> BTreeSet<usize> {
-        self.board.peers().iter().map(|(site, _, _)| number(site)).collect()
+        let peers = self.board.peers();
+        peers.iter().filter(|(_, _, status)| status.age.is_some()).map(|(site, _, _)| number(site)).collect()
     }
 }
