@@ -84,6 +84,11 @@ pub fn eventually(time: Duration, mut condition: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// A line that a suite's reader sees, whether it went well or not: the harness holds back what `println!` prints.
+pub fn tell(suite: &str, line: &str) {
+    _ = writeln!(std::io::stderr(), "  {suite}: {line}");
+}
+
 /// Runs `ip`, with `input` as standard input.
 fn ip(arguments: &[&str], input: &str) -> anyhow::Result<()> {
     let mut child = Command::new("ip")

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cheops_tests::lab::{Answer, Client, Federation, Scripted, Then};
+use cheops_tests::lab::{Answer, Client, Federation, Scripted, Then, tell};
 
 use super::cloud::cloud;
 use super::{ALL, memory, ok, sites, three};
@@ -212,7 +212,7 @@ fn a_slow_reader_gets_all_and_costs_no_memory() -> anyhow::Result<()> {
     }
     assert!(bytes > 3 * 2000 * 10_000, "{bytes}");
     let grown = memory(&federation, "VmHWM")?.saturating_sub(before);
-    println!("a slow reader of {} MiB; the agent's memory grew by {} KiB", bytes >> 20, grown >> 10);
+    tell("lists", &format!("a slow reader of {} MiB; the agent's memory grew by {} KiB", bytes >> 20, grown >> 10));
     assert!(grown < 8 << 20, "{grown} bytes");
     Ok(())
 }
@@ -233,7 +233,7 @@ fn huge_elements_are_held_one_at_a_time() -> anyhow::Result<()> {
     let answer = client.exchange(format!("GET /long HTTP/1.1\r\nHost: app\r\nX-Scope: {ALL}\r\n\r\n"))?;
     assert_eq!(answer.json()?.as_array().map(Vec::len), Some(60));
     let grown = memory(&federation, "VmHWM")?.saturating_sub(before);
-    println!("60 elements of 1 MiB; the agent's memory grew by {} KiB", grown >> 10);
+    tell("lists", &format!("60 elements of 1 MiB; the agent's memory grew by {} KiB", grown >> 10));
     assert!(grown < 20 << 20, "{grown} bytes");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cheops_tests::lab::{Client, EtcdCluster, Federation};
+use cheops_tests::lab::{Client, EtcdCluster, Federation, tell};
 
 use super::{add_service, metadata, three, until_service, until_up, until_whole};
 
@@ -89,12 +89,15 @@ fn measure(federation: &Federation) -> anyhow::Result<f64> {
         };
         for percent in [50, 99] {
             let [before, during, after] = [&before, &during, &after].map(|times| times.percentile(kind, percent));
-            println!(
-                "{name} p{percent}: {before:?} before, {during:?} without a quorum, {after:?} after; during / before {:.2}",
-                ratio(percent)
+            tell(
+                "quorum",
+                &format!(
+                    "{name} p{percent}: {before:?} before, {during:?} without a quorum, {after:?} after; during / before {:.2}",
+                    ratio(percent)
+                ),
             );
         }
-        println!("{name}: {} requests before, {} during", before.0[kind].len(), during.0[kind].len());
+        tell("quorum", &format!("{name}: {} requests before, {} during", before.0[kind].len(), during.0[kind].len()));
         worst = worst.max(ratio(99));
     }
     Ok(worst)

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cheops_tests::lab::{EtcdCluster, Federation, Offered, eventually};
+use cheops_tests::lab::{EtcdCluster, Federation, Offered, eventually, tell};
 
 use super::{SOON, add_service, metadata, serves, three, until, until_service, until_up, until_whole};
 
@@ -66,7 +66,7 @@ fn a_frozen_member_is_left_and_gone_back_to_when_it_is_nearer_for_long() -> anyh
         said["up"] == true && said["endpoint"].is_string() && said["endpoint"] != *own
     };
     assert!(eventually(LEFT, left), "{}", metadata(&federation, "Berlin"));
-    println!("left a frozen member after {:?}", begin.elapsed());
+    tell("quorum", &format!("left a frozen member after {:?}", begin.elapsed()));
     serves(&federation, "Berlin", "{app: Nantes}")?;
     add_service(&mut federation, "Berlin", "more")?;
     until_service(&federation, "Nantes", "more");
@@ -103,7 +103,7 @@ fn a_member_that_is_heard_one_way_only_is_left() -> anyhow::Result<()> {
             said["up"] == true && said["endpoint"].is_string() && said["endpoint"] != *current
         };
         assert!(eventually(LEFT, left), "{from} to {to}: {}", metadata(&federation, "Berlin"));
-        println!("left a member that is cut off from {from} to {to} after {:?}", begin.elapsed());
+        tell("quorum", &format!("left a member that is cut off from {from} to {to} after {:?}", begin.elapsed()));
         federation.world().one_way(from, to).heal();
     }
     add_service(&mut federation, "Berlin", "more")?;
