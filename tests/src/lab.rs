@@ -43,6 +43,7 @@ mod etcd;
 mod federation;
 mod host;
 pub mod load;
+pub mod openstack;
 mod relay;
 pub mod script;
 mod service;

@@ -22,6 +22,8 @@ pub enum Need {
     Test,
     Demo,
     Bench,
+    /// OpenStack itself, for its suite and its demo.
+    OpenStack,
 }
 
 #[derive(Args)]
@@ -33,7 +35,7 @@ pub struct Options {
 
 /// `cargo xtask setup`: everything, for all verbs.
 pub fn run(options: &Options) -> Result<()> {
-    let needs = [Need::Build, Need::Test, Need::Demo, Need::Bench];
+    let needs = [Need::Build, Need::Test, Need::Demo, Need::Bench, Need::OpenStack];
     if options.check {
         return check(&needs);
     }

@@ -52,6 +52,9 @@ macro_rules! on_lab {
 /// The suite that is the fuzz targets themselves, which cargo-fuzz builds.
 const FUZZ: &str = "fuzz";
 
+/// The suite that needs OpenStack installed.
+const OPENSTACK: &str = "openstack";
+
 /// The suite whose tests print a table.
 const SCALE: &str = "scale";
 
@@ -99,6 +102,7 @@ const SUITES: &[Suite] = &[
     on_lab!("membership", "hosts join by command over a real cluster, let others in, leave, are taken away"),
     on_lab!("trust", "who is believed: renewed, revoked, expired, rotated; what is forged, stolen, or a lie"),
     on_lab!("workflow", "the scope follows the calls that services make"),
+    on_lab!("openstack", "real OpenStack at three sites, its own command, and what a scope does there"),
     on_lab!("faults", "cuts, loss, dead and frozen agents: what users see"),
     on_lab!("exec", "the scope of a process tree"),
     on_lab!("restart", "a hundred restarts under load: nobody notices"),
@@ -114,7 +118,9 @@ pub fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     let suites = chosen(&options.suite)?;
-    setup::ensure(&[Need::Build, Need::Test])?;
+    let mut needs = vec![Need::Build, Need::Test];
+    needs.extend(suites.iter().any(|suite| suite.name == OPENSTACK).then_some(Need::OpenStack));
+    setup::ensure(&needs)?;
     let begin = Instant::now();
     println!("▸ building");
     build::ebpf()?;

@@ -78,7 +78,7 @@ fn kill_all(cgroup: &Path) -> bool {
 }
 
 /// Process ids in the cgroup and below.
-fn processes(cgroup: &Path) -> BTreeSet<i32> {
+pub(super) fn processes(cgroup: &Path) -> BTreeSet<i32> {
     let own = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
     let mut all: BTreeSet<i32> = own.lines().filter_map(|line| line.parse().ok()).collect();
     for child in children(cgroup) {

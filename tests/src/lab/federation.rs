@@ -104,12 +104,15 @@ type Configure = dyn Fn(&str, &mut Table) + Send + Sync;
 
 type Prepare<'a> = dyn Fn(&Host) -> anyhow::Result<()> + 'a;
 
+type Before<'a> = dyn FnOnce(&World, &[Host]) -> anyhow::Result<()> + 'a;
+
 /// What a federation is to be.
 pub struct Builder<'a> {
     sites: Vec<String>,
     offered: Vec<Offered>,
     configure: Vec<Arc<Configure>>,
     prepare: Vec<Box<Prepare<'a>>>,
+    before: Option<Box<Before<'a>>>,
     agents: bool,
     alone: bool,
     mtu: Option<u16>,
@@ -142,6 +145,14 @@ impl<'a> Builder<'a> {
     #[must_use]
     pub fn prepare(mut self, prepare: impl Fn(&Host) -> anyhow::Result<()> + 'a) -> Self {
         self.prepare.push(Box::new(prepare));
+        self
+    }
+
+    /// Does this once, when all hosts are there and before anything runs at them: what takes long is started at all sites
+    /// at once.
+    #[must_use]
+    pub fn before_agents(mut self, before: impl FnOnce(&World, &[Host]) -> anyhow::Result<()> + 'a) -> Self {
+        self.before = Some(Box::new(before));
         self
     }
 
@@ -184,6 +195,9 @@ impl<'a> Builder<'a> {
         let authority = Authority::new(files::FEDERATION, Validity::days(2))?;
         distances(&world, &self.sites);
         let etcd = self.etcd.take().map(|cluster| cluster.start(&hosts)).transpose()?;
+        if let Some(before) = self.before.take() {
+            before(&world, &hosts)?;
+        }
         let mut members = Vec::new();
         for host in &hosts {
             let services = self.services(host)?;
@@ -252,6 +266,7 @@ impl Federation {
             offered: Vec::new(),
             configure: Vec::new(),
             prepare: Vec::new(),
+            before: None,
             agents: true,
             alone: false,
             mtu: None,

@@ -59,6 +59,20 @@ const BENCH: &[Package] = &[
     package("python3-venv", "Envoy, one more, is installed from PyPI into a folder of its own"),
 ];
 
+const OPENSTACK: &[Package] = &[
+    package("python3-keystone", "OpenStack's identity service, which each of the lab's sites has"),
+    package("python3-glance", "OpenStack's image service"),
+    package("glance-common", "its paste file"),
+    package("python3-placement", "OpenStack's placement service"),
+    package("python3-nova", "OpenStack's compute service"),
+    package("nova-common", "its paste file, and nova-manage"),
+    package("uwsgi-core", "serves Keystone and Placement"),
+    package("uwsgi-plugin-python3", "the same"),
+    package("python3-openstackclient", "openstack: the user's command, unmodified"),
+    package("erlang-base", "RabbitMQ is written in Erlang"),
+    package("rabbitmq-server", "Nova's processes talk over it in one test; it doesn't run on this host"),
+];
+
 /// What `needs` need, each package once.
 pub fn wanted(needs: &[Need]) -> Vec<Package> {
     let mut seen = HashSet::new();
@@ -67,6 +81,7 @@ pub fn wanted(needs: &[Need]) -> Vec<Package> {
         Need::Test => TEST,
         Need::Demo => DEMO,
         Need::Bench => BENCH,
+        Need::OpenStack => OPENSTACK,
     });
     lists.flatten().copied().filter(|package| seen.insert(package.name)).collect()
 }
@@ -97,7 +112,7 @@ pub fn ensure(wanted: &[Package]) -> Result<()> {
     }
     println!("▸ installing Debian packages");
     for package in &missing {
-        println!("    {:<18} {}", package.name, package.why);
+        println!("    {:<23} {}", package.name, package.why);
     }
     refresh_lists()?;
     let mut install = apt();
@@ -114,7 +129,12 @@ pub fn ensure(wanted: &[Package]) -> Result<()> {
 }
 
 /// Services of packages that are here for their programs alone: not started at the next boot either.
-const SERVICES: &[(&str, &str)] = &[("etcd-server", "etcd.service")];
+const SERVICES: &[(&str, &str)] = &[
+    ("etcd-server", "etcd.service"),
+    ("erlang-base", "epmd.socket"),
+    ("erlang-base", "epmd.service"),
+    ("rabbitmq-server", "rabbitmq-server.service"),
+];
 
 /// While this is there, packages start no service (policy-rc.d, as Debian's invoke-rc.d and deb-systemd-invoke ask it).
 struct NoServices(Option<&'static Path>);

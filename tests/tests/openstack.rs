@@ -1,0 +1,29 @@
+//! Real OpenStack at three sites, unmodified, with its own command: what a scope does there, and what it must not do.
+//!
+//! Starting three sites takes half a minute, so tests share one cloud as far as they don't disturb each other:
+//!
+//! ```ignore
+//! #[test]
+//! fn something_holds() -> anyhow::Result<()> {
+//!     shared(|cloud| {
+//!         let berlin = cloud.site("Berlin");
+//!         let token = berlin.token("demo")?;
+//!         …
+//!     })
+//! }
+//! ```
+//!
+//! See [`cheops_tests::lab::openstack::shared`] for what a test may leave behind. One that needs other sites (RabbitMQ, a
+//! quota, tokens that expire soon) makes its own by `Cloud::builder()`.
+
+#[path = "openstack/rig.rs"]
+mod rig;
+
+use std::time::Duration;
+
+use cheops_tests::lab::openstack::{Image, Site};
+
+/// The image that a site of the shared cloud has, and no other.
+fn own_image(site: &Site) -> &Image {
+    &site.plan().images[0]
+}
