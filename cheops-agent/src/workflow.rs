@@ -3,8 +3,8 @@
 //!
 //! Only ids that the application itself carries link a call to a request; nothing is guessed. `links` finds them in a
 //! head. `table` keeps, for each id of a scoped request, its completed scope from before the request is sent until some
-//! time after its answer, since services work on in the background; a
-//! request that carries a live id and no scope inherits that scope.
+//! time after its answer, since services work on in the background; a request that carries a live id and no scope inherits
+//! that scope.
 //!
 //! - A record is made after its request was decided about, so it never applies to it; and the agent's own connections
 //!   to services are not taken, so the request doesn't come by again.
@@ -19,12 +19,16 @@
 //!   it for the later ones: a site that comes nearer, or back, meanwhile is not where the workflow is. The place is kept
 //!   with the record, and told to the agents that later requests pass; an agent above the one that chose isn't told, and
 //!   a union of lists places nothing. What is about one resource is looked for elsewhere if it isn't there (404).
-//! - An id of a header that only a profile names is not set where it is absent, nor restored in answers.
+//! - An id that the profile wants set (`template`) is set where a scoped request enters, before it is decided whose calls
+//!   it will have: also in place of one that the application would not hand on.
+//! - A record lives as long as its requests are open, and after each answer, the first request's or a call's, some time
+//!   again: an instance is built for minutes, but not without a call for so long. What only reads lives shorter.
 
 mod counters;
 pub mod links;
 pub mod live;
 pub mod table;
+pub mod template;
 
 pub use counters::{Counters, Refused};
 pub use links::{Kind, Link, Links};

@@ -1,6 +1,9 @@
 //! The scope follows the calls that services make while they handle a scoped request (SPEC.md 3.2): whole agents, real
 //! kernel programs, real peer links. At each site a service `front` calls `back` at its own site's address.
 
+#[path = "workflow/entry.rs"]
+mod entry;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,8 +17,24 @@ const OTHER: &str = "0af7651916cd43dd8448eb211c80319c";
 
 /// `front` and `back` at all sites; an id lives for 2 s after its request's answer.
 fn world() -> anyhow::Result<Federation> {
-    let services = Federation::builder().service(Offered::new("front", 8080)).service(Offered::new("back", 8081));
-    let federation = services.overlay("[timeouts]\nworkflow = '2s'").start()?;
+    world_of("rest", "[timeouts]\nworkflow = '2s'")
+}
+
+/// The same services with the profile `cloud`.
+fn cloud(overlay: &str) -> anyhow::Result<Federation> {
+    world_of("cloud", overlay)
+}
+
+/// Where the profiles of these tests are, for a configuration.
+fn profiles() -> String {
+    let here = env!("CARGO_MANIFEST_DIR");
+    format!("profile-dirs = ['{here}/../cheops-agent/profiles', '{here}/tests/workflow/profiles']\n")
+}
+
+fn world_of(profile: &str, overlay: &str) -> anyhow::Result<Federation> {
+    let offered = |name, port| Offered::new(name, port).key("profile", profile);
+    let services = Federation::builder().service(offered("front", 8080)).service(offered("back", 8081));
+    let federation = services.overlay(&(profiles() + overlay)).start()?;
     for member in federation.members() {
         let (host, back) = (member.host.clone(), federation.address(member.host.site(), "back"));
         federation.service(member.host.site(), "front").script_all(move |request| calls(&host, back, request));

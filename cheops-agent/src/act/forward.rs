@@ -9,7 +9,7 @@ use super::exchange::{
     Answering, Bounds, Cause, ExchangeError, Finished, Judged, Kept, Next, Reached, Sending, Side, exchange,
 };
 use super::far::{Far, blame};
-use super::ids;
+use super::ids::{self, Restored};
 use super::passthrough::tunnel;
 use super::reach;
 use super::scoped::{RunError, Scoped};
@@ -33,10 +33,21 @@ pub struct Tried {
     pub outcome: &'static str,
 }
 
+/// What an answer says of its request.
+pub struct Marks<'a> {
+    /// `X-Cheops-Request`.
+    pub request: &'a str,
+    /// The client's own in headers that its service answers with another value.
+    pub restored: &'a Restored,
+    /// The sites that were asked before.
+    pub tried: &'a [Tried],
+}
+
 /// An answer's head as the client sees it: locations at the serving endpoint mapped to the addressed one, and the fields
 /// that say whose answer it is. Every other byte is the service's own.
-pub fn marked(head: &AnswerHead, plan: &Plan, from: &Destination, request: &str, tried: &[Tried]) -> Bytes {
-    let own = plan::forward::answer(head, plan, from);
+pub fn marked(head: &AnswerHead, plan: &Plan, from: &Destination, marks: &Marks<'_>) -> Bytes {
+    let Marks { request, restored, tried } = marks;
+    let own = plan::forward::answer(head, plan, from, restored);
     let mut fields = String::new();
     let site = value(from.site.as_str());
     // Writing to a string can't fail.
@@ -103,7 +114,7 @@ where
     let config = shared.config.load();
     let mut declined = None;
     let mut judge = |head: &AnswerHead| {
-        let marked = marked(head, scoped.plan, turn.to, scoped.id, turn.tried);
+        let marked = marked(head, scoped.plan, turn.to, &scoped.marks(turn.tried));
         match turn.more && (turn.declines)(head.status()) {
             true => {
                 declined = Some(head.clone());
@@ -232,5 +243,6 @@ fn envelope(shared: &Shared, scoped: &Scoped<'_>, to: &Destination) -> Envelope 
         client: Some(scoped.client.get()),
         connection: Some(scoped.connection),
         decided: false,
+        brief: scoped.brief,
     }
 }

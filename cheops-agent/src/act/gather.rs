@@ -89,7 +89,7 @@ where
         let (to, answer) = answers.swap_remove(entry);
         let sites = answer::sites(&union.tried);
         return played(shared, client, scoped, *answer, &|head| {
-            answer::with(&marked(head, scoped.plan, to, scoped.id, &[]), &format!("X-Cheops-Sites: {sites}\r\n"))
+            answer::with(&marked(head, scoped.plan, to, &scoped.marks(&[])), &format!("X-Cheops-Sites: {sites}\r\n"))
         })
         .await;
     }

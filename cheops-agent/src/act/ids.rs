@@ -1,7 +1,12 @@
 //! What the data path does with the ids of requests: finds the scope that a call inherits, and keeps the ids of scoped
 //! requests live while they are served.
 
+mod entry;
+
 use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use entry::Restored;
+pub(super) use entry::{Entered, enter};
 
 use super::notes;
 use super::reach;
@@ -14,7 +19,7 @@ use crate::names::{ServiceName, SiteName};
 use crate::observe::Limit;
 use crate::peer::envelope::MAX_LINKS;
 use crate::peer::{Envelope, PeerStream, Refusal};
-use crate::plan::{Choice, Plan, Route, ScopeSource, target};
+use crate::plan::{Choice, OpKind, Plan, Route, ScopeSource, target};
 use crate::workflow::{Found, Held, Keep, Link, Links, Maker, WorkflowError, links};
 
 /// The scope that a request inherits from the one that caused it, if it carries a live id and no scope header.
@@ -35,10 +40,15 @@ pub(super) fn inherited(
     shared.workflows.find(&of(shared, head, service.map(|service| &**service)))
 }
 
-/// The ids of a scoped request.
-pub(super) fn of_planned(shared: &Shared, head: &RequestHead, plan: &Plan) -> Links {
-    let snapshot = shared.snapshot.load();
-    of(shared, head, snapshot.service(plan.service.as_str()).map(|service| &**service))
+/// Whether nothing goes on after the request's answer: of a call what is known of its cause, `found`, says so.
+pub(super) fn is_brief(head: &RequestHead, plan: &Plan, found: Option<&Found>) -> bool {
+    let within = plan.scope.as_ref().is_some_and(|scope| scope.source == ScopeSource::Workflow);
+    match (found, plan.op) {
+        (Some(found), _) if within => found.brief,
+        (_, OpKind::Read | OpKind::List) => true,
+        (_, OpKind::Unknown) => matches!(head.method(), "GET" | "HEAD" | "OPTIONS"),
+        _ => false,
+    }
 }
 
 fn of(shared: &Shared, head: &RequestHead, service: Option<&Service>) -> Links {
@@ -92,11 +102,17 @@ impl Kept {
 ///
 /// # Errors
 /// The answer, if the request must not be sent.
-pub(super) async fn keep(shared: &Shared, links: &Links, plan: &Plan, request: &str) -> Result<Option<Kept>, Problem> {
+pub(super) async fn keep(
+    shared: &Shared,
+    links: &Links,
+    plan: &Plan,
+    request: &str,
+    brief: bool,
+) -> Result<Option<Kept>, Problem> {
     let Some(scope) = &plan.scope else { return Ok(None) };
     let own_scope = scope.source != ScopeSource::Workflow;
     let addressed = own_scope.then_some(&plan.service);
-    let maker = Maker { scope: &scope.completed, entry: &plan.entry, addressed, request };
+    let maker = Maker { scope: &scope.completed, entry: &plan.entry, addressed, request, brief };
     let held = held(shared, links.iter().map(|(_, link)| link.clone()).collect(), maker);
     let Some(held) = held.map_err(|error| error.problem())? else { return Ok(None) };
     let here = reach::here(shared);
@@ -115,6 +131,7 @@ pub(super) async fn keep(shared: &Shared, links: &Links, plan: &Plan, request: &
         client: None,
         connection: None,
         decided: false,
+        brief,
     };
     match notes::tell(shared, &envelope).await {
         Ok(noted) => Ok(Some(Kept::of(held, noted, &plan.service))),
@@ -147,7 +164,8 @@ pub(super) async fn keep_for_peer(shared: &Shared, onward: &Envelope) -> Result<
 pub(super) fn hold_for_peer(shared: &Shared, envelope: &Envelope) -> Result<Option<Held>, Refusal> {
     let Some(scope) = &envelope.scope else { return Ok(None) };
     let addressed = envelope.own_scope.then_some(&envelope.service);
-    let maker = Maker { scope, entry: &envelope.entry, addressed, request: &envelope.request };
+    let (request, brief) = (&envelope.request, envelope.brief);
+    let maker = Maker { scope, entry: &envelope.entry, addressed, request, brief };
     let links = envelope.links.iter().take(links::MAX_LINKS);
     let links = links.map(|(name, value)| Link { name: name.clone(), value: value.clone() }).collect();
     let held = held(shared, links, maker).map_err(|error| {

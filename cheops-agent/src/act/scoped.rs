@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::exchange::{ExchangeError, Finished};
-use super::ids::Kept;
+use super::forward::{Marks, Tried};
+use super::ids::{Kept, Restored};
 use crate::address::ClientAddr;
 use crate::http::{BodyLength, Problem, RequestHead};
 use crate::names::SiteName;
@@ -26,6 +27,17 @@ pub struct Scoped<'a> {
     pub links: &'a Links,
     /// Keeps them so; none without ids.
     pub kept: Option<&'a Kept>,
+    /// What the client finds again in its answer.
+    pub restored: &'a Restored,
+    /// Nothing goes on after its answer.
+    pub brief: bool,
+}
+
+impl<'a> Scoped<'a> {
+    /// What its answer says of it.
+    pub(super) fn marks(&self, tried: &'a [Tried]) -> Marks<'a> {
+        Marks { request: self.id, restored: self.restored, tried }
+    }
 }
 
 /// What came of a scoped request.

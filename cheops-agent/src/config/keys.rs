@@ -116,7 +116,7 @@ keys! {
     "timeouts.exchange" Duration, Default(r#""120s""#), "A scoped exchange at a peer, until its answer begins.";
     "timeouts.keepalive" Duration, Default(r#""60s""#), "Idle time before TCP keepalive probes, on both sides.";
     "timeouts.user-timeout" Duration, Default(r#""120s""#), "TCP_USER_TIMEOUT: how long sent data may stay unacknowledged, on both sides.";
-    "timeouts.workflow" Duration, Default(r#""60s""#), "How long a scoped request's ids link calls to it after its answer.";
+    "timeouts.workflow" Duration, Default(r#""30m""#), "How long a scoped request's ids link calls to it after its answer, and after the last such call's; of reads 60s at most.";
     "timeouts.drain" Duration, Default(r#""30s""#), "How long exchanges may go on after SIGTERM.";
     "timeouts.handover" Duration, Default(r#""1h""#), "How long an agent that a new one replaced goes on serving what it had.";
 

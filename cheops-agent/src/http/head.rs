@@ -127,6 +127,23 @@ impl RawHead {
         kept.freeze()
     }
 
+    /// The head with other text in these ranges, which must be apart; what begins at the same place keeps its order.
+    pub fn edited(&self, mut edits: Vec<(Range<usize>, String)>) -> Bytes {
+        if edits.is_empty() {
+            return self.raw.clone();
+        }
+        edits.sort_by_key(|(range, _)| range.start);
+        let mut out = BytesMut::with_capacity(self.raw.len() + 64);
+        let mut at = 0;
+        for (range, text) in edits {
+            out.put_slice(self.raw.get(at..range.start).unwrap_or_default());
+            out.put_slice(text.as_bytes());
+            at = range.end;
+        }
+        out.put_slice(self.raw.get(at..).unwrap_or_default());
+        out.freeze()
+    }
+
     fn bytes(&self, part: Part) -> &[u8] {
         self.raw.get(part.range()).unwrap_or_default()
     }

@@ -25,6 +25,7 @@ const DEADLINE: HeaderName = HeaderName::from_static("cheops-deadline-ms");
 const CLIENT: HeaderName = HeaderName::from_static("cheops-client");
 const CONNECTION: HeaderName = HeaderName::from_static("cheops-connection");
 const DECIDED: HeaderName = HeaderName::from_static("cheops-decided");
+const BRIEF: HeaderName = HeaderName::from_static("cheops-brief");
 const OWN_SCOPE: HeaderName = HeaderName::from_static("cheops-own-scope");
 const OUTCOME: HeaderName = HeaderName::from_static("cheops-outcome");
 const CODE: HeaderName = HeaderName::from_static("cheops-code");
@@ -82,6 +83,8 @@ pub struct Envelope {
     pub connection: Option<u64>,
     /// The decision is taken: the receiver dials the service and asks no further.
     pub decided: bool,
+    /// The request whose scope it is only reads: its ids need not be known for long.
+    pub brief: bool,
 }
 
 /// Why an envelope is refused. Nothing of its request was used.
@@ -125,7 +128,8 @@ impl Envelope {
         if let Some(connection) = self.connection {
             put(&mut headers, CONNECTION, connection.to_string())?;
         }
-        for (name, _) in [(OWN_SCOPE, self.own_scope), (DECIDED, self.decided)].into_iter().filter(|(_, is)| *is) {
+        let flags = [(OWN_SCOPE, self.own_scope), (DECIDED, self.decided), (BRIEF, self.brief)];
+        for (name, _) in flags.into_iter().filter(|(_, is)| *is) {
             put(&mut headers, name, "1".to_owned())?;
         }
         Ok(headers)
@@ -152,6 +156,7 @@ impl Envelope {
             connection: parsed(headers, CONNECTION)?,
             own_scope: flag(headers, OWN_SCOPE)?,
             decided: flag(headers, DECIDED)?,
+            brief: flag(headers, BRIEF)?,
         })
     }
 

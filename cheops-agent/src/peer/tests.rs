@@ -185,5 +185,6 @@ fn envelope() -> Envelope {
         client: None,
         connection: None,
         decided: false,
+        brief: false,
     }
 }

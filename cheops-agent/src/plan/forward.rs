@@ -11,7 +11,7 @@ use super::model::{Destination, Plan};
 use super::target;
 
 /// Bytes of a head that are replaced, in order and apart.
-type Edits = Vec<(Range<usize>, String)>;
+pub type Edits = Vec<(Range<usize>, String)>;
 
 /// The request's head as `to` shall see it: its own prefix in the target, and its own authority in `Host` and in an
 /// absolute target where the service wants that. `head` is the one without its scope.
@@ -33,13 +33,13 @@ pub fn request(head: &RequestHead, plan: &Plan, to: &Destination) -> Bytes {
     if plan.own_host {
         edits.extend(head.named("host").map(|field| (field.value_range(), to.authority.clone())));
     }
-    edited(head.raw(), &edits)
+    head.edited(edits)
 }
 
 /// The answer's head as the client shall see it: a `Location` or `Content-Location` at the endpoint that served (RFC 9110,
-/// 10.2.2 and 8.7) becomes one at the endpoint that the client addressed.
-pub fn answer(head: &AnswerHead, plan: &Plan, from: &Destination) -> Bytes {
-    let mut edits = Edits::new();
+/// 10.2.2 and 8.7) becomes one at the endpoint that the client addressed, and `restored` headers say what the client said.
+pub fn answer(head: &AnswerHead, plan: &Plan, from: &Destination, restored: &[(String, String)]) -> Bytes {
+    let mut edits = given_back(head, restored);
     for field in head.fields() {
         let name = head.name(field);
         if name.eq_ignore_ascii_case("location") || name.eq_ignore_ascii_case("content-location") {
@@ -50,7 +50,15 @@ pub fn answer(head: &AnswerHead, plan: &Plan, from: &Destination) -> Bytes {
             }
         }
     }
-    edited(head.raw(), &edits)
+    head.edited(edits)
+}
+
+/// What has to be otherwise for the client to find in these headers of an answer what it said itself.
+pub fn given_back(head: &AnswerHead, restored: &[(String, String)]) -> Edits {
+    let of = |(name, value): &(String, String)| {
+        head.named(name).map(|field| (field.value_range(), value.clone())).collect::<Edits>()
+    };
+    restored.iter().flat_map(of).collect()
 }
 
 /// What to replace in a location, if it is at the endpoint that served.
@@ -76,21 +84,4 @@ fn location(value: &str, plan: &Plan, from: &Destination) -> Option<(Range<usize
 /// How many bytes of the path are the prefix to replace; None when nothing changes.
 fn swapped(path: &str, from: &str, to: &str) -> Option<usize> {
     (from != to && target::behind(path, from).is_some()).then_some(from.len())
-}
-
-fn edited(raw: &Bytes, edits: &Edits) -> Bytes {
-    if edits.is_empty() {
-        return raw.clone();
-    }
-    let mut edits: Vec<_> = edits.iter().collect();
-    edits.sort_by_key(|(range, _)| range.start);
-    let mut out = Vec::with_capacity(raw.len() + 64);
-    let mut at = 0;
-    for (range, text) in edits {
-        out.extend_from_slice(raw.get(at..range.start).unwrap_or_default());
-        out.extend_from_slice(text.as_bytes());
-        at = range.end;
-    }
-    out.extend_from_slice(raw.get(at..).unwrap_or_default());
-    out.into()
 }

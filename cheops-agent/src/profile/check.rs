@@ -55,6 +55,20 @@ impl Check {
     fn platform(&mut self, file: &File, top: &std::ops::Range<usize>) {
         for correlation in &file.platform.correlation {
             self.header(&correlation.header, top);
+            let is_form = |form: &str| {
+                form.matches("{uuid}").count() == 1
+                    && form.len() <= 128
+                    && form.bytes().all(|byte| byte.is_ascii_graphic())
+            };
+            if let Some(form) = correlation.set.as_ref().filter(|form| !is_form(form)) {
+                let message = format!(
+                    "\"{form}\" is no form of ids: it holds {{uuid}} once, and nothing that can't stand in a header"
+                );
+                self.add(message, top.clone());
+            }
+            if FRAMING.iter().any(|name| correlation.header.eq_ignore_ascii_case(name)) {
+                self.add(format!("{} is about the message, it is no id", correlation.header), top.clone());
+            }
         }
         if let Some(credentials) = &file.platform.credentials {
             self.header(&credentials.header, top);

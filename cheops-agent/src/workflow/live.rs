@@ -14,9 +14,13 @@ use crate::names::{ServiceName, SiteName};
 pub struct Keep {
     /// Records at most.
     pub records: usize,
-    /// How long a record lives after its request's answer.
+    /// How long a record lives after its request's answer, and after each call's that it was linked to.
     pub after: Duration,
 }
+
+/// As [`Keep::after`], at most, where the request only read: what goes on behind its answer are leftovers of what it
+/// began before, and clients that look at something every second would else fill the table.
+const AFTER_READ: Duration = Duration::from_secs(60);
 
 /// All live ids of one agent.
 #[derive(Debug, Default)]
@@ -117,7 +121,8 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let until = Instant::now() + self.after;
-        self.workflows.with(|table| table.release(&self.links, &self.scope, until));
+        let now = Instant::now();
+        let after = |brief| now + if brief { self.after.min(AFTER_READ) } else { self.after };
+        self.workflows.with(|table| table.release(&self.links, &self.scope, after));
     }
 }

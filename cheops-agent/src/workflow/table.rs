@@ -27,6 +27,8 @@ pub struct Found {
     pub scope: Arc<Inherited>,
     /// Where earlier calls were served, of services for which the scope leaves that open.
     pub placed: Vec<(ServiceName, SiteName)>,
+    /// [`Maker::brief`].
+    pub brief: bool,
 }
 
 impl Found {
@@ -49,6 +51,8 @@ pub struct Maker<'a> {
     pub addressed: Option<&'a ServiceName>,
     /// `X-Cheops-Request`.
     pub request: &'a str,
+    /// It only reads: nothing goes on after its answer but what it began before.
+    pub brief: bool,
 }
 
 /// Why a request can't be linked to one scope.
@@ -103,6 +107,8 @@ struct Record {
     until: Instant,
     /// Whether it stands among those that will end.
     ending: bool,
+    /// None of the requests that brought the scope with them did more than read.
+    brief: bool,
 }
 
 impl Record {
@@ -147,7 +153,7 @@ impl Table {
                 placed.extend(record.placed.iter().cloned());
             }
         }
-        Ok(found.map(|(kind, record)| Found { kind, scope: record.scope.clone(), placed }))
+        Ok(found.map(|(kind, record)| Found { kind, scope: record.scope.clone(), placed, brief: record.brief }))
     }
 
     /// Says where the workflow's calls of a service go from now on; None: it is open again. Whether it was open.
@@ -211,12 +217,15 @@ impl Table {
         let at = records.iter().position(|record| Arc::ptr_eq(&record.scope, scope)).unwrap_or_else(|| {
             let (scope, request) = (scope.clone(), maker.request.to_owned());
             let (addressed, placed) = (Vec::new(), Vec::new());
-            records.push(Record { scope, request, addressed, placed, open: 0, until: now, ending: false });
+            let brief = maker.brief;
+            records.push(Record { scope, request, addressed, placed, open: 0, until: now, ending: false, brief });
             self.records += 1;
             records.len() - 1
         });
         if let Some(record) = records.get_mut(at) {
             record.open += 1;
+            // A call within a workflow doesn't say how long that goes on.
+            record.brief &= maker.brief || maker.addressed.is_none();
             if let Some(service) = maker.addressed.filter(|service| !record.addressed.contains(service)) {
                 record.addressed.push(service.clone());
             }
@@ -224,12 +233,13 @@ impl Table {
         link
     }
 
-    /// A request has its answer: its records end at `until`, if none other keeps them.
-    pub(super) fn release(&mut self, links: &[Arc<Link>], scope: &Arc<Inherited>, until: Instant) {
+    /// A request has its answer: its records end when `after` says, if nothing keeps them; it is told whether they are
+    /// brief.
+    pub(super) fn release(&mut self, links: &[Arc<Link>], scope: &Arc<Inherited>, after: impl Fn(bool) -> Instant) {
         for link in links {
             let Some(record) = self.record(link, scope) else { continue };
             record.open = record.open.saturating_sub(1);
-            record.until = record.until.max(until);
+            record.until = record.until.max(after(record.brief));
             let until = record.until;
             if !std::mem::replace(&mut record.ending, true) {
                 self.ending.push_back((until, link.clone(), scope.clone()));
@@ -310,13 +320,13 @@ mod tests {
         fn hold(&mut self, ids: &[&str], scope: &str, to: Option<&str>, second: u32) -> Result<Kept, WorkflowError> {
             let (addressed, entry, now) = (to.map(ServiceName::from), SiteName::from("Berlin"), self.at(second));
             let request = format!("r-{second}");
-            let maker = Maker { scope, entry: &entry, addressed: addressed.as_ref(), request: &request };
+            let maker = Maker { scope, entry: &entry, addressed: addressed.as_ref(), request: &request, brief: false };
             self.table.hold(ids.iter().map(|id| link(id)).collect(), maker, self.limit, now)
         }
 
         fn answered(&mut self, (links, scope): &Kept, until: u32) {
             let until = self.at(until);
-            self.table.release(links, scope, until);
+            self.table.release(links, scope, |_| until);
         }
 
         fn found(&mut self, ids: &[&str], second: u32) -> Result<Option<String>, WorkflowError> {
@@ -364,6 +374,32 @@ mod tests {
         assert_eq!((desk.table.len(), desk.table.ending.len()), (0, 0));
     }
 
+    /// What only read lives shorter, unless the same workflow also changed something; its calls don't matter.
+    #[test]
+    fn reads_are_brief() {
+        let mut desk = Desk::new(10);
+        let entry = SiteName::from("Berlin");
+        let service = ServiceName::from("A");
+        let hold = |desk: &mut Desk, id: &str, brief, own: bool| {
+            let addressed = own.then_some(&service);
+            let maker = Maker { scope: PARIS, entry: &entry, addressed, request: "r", brief };
+            let now = desk.at(0);
+            let kept = desk.table.hold(vec![link(id)], maker, 10, now).expect("held");
+            let after = |brief| desk.start + SECOND * if brief { 10 } else { 100 };
+            desk.table.release(&kept.0, &kept.1, after);
+        };
+        hold(&mut desk, "read", true, true);
+        hold(&mut desk, "read", false, false);
+        hold(&mut desk, "made", false, true);
+        hold(&mut desk, "made", true, false);
+        hold(&mut desk, "both", true, true);
+        hold(&mut desk, "both", false, true);
+        let live = |desk: &mut Desk, second| ["read", "made", "both"].map(|id| desk.found(&[id], second) != Ok(None));
+        assert_eq!(live(&mut desk, 9), [true, true, true]);
+        assert_eq!(live(&mut desk, 10), [false, true, true]);
+        assert_eq!(live(&mut desk, 100), [false, false, false]);
+    }
+
     #[test]
     fn a_used_id_under_another_scope_is_refused_at_the_same_service() {
         let mut desk = Desk::new(10);
@@ -384,7 +420,7 @@ mod tests {
         let scope = r#"{"A":"Paris","default":null}"#;
         desk.hold(&["t"], scope, Some("A"), 0).expect("held");
         let (entry, service, now) = (SiteName::from("Paris"), ServiceName::from("A"), desk.at(1));
-        let maker = Maker { scope, entry: &entry, addressed: Some(&service), request: "r-1" };
+        let maker = Maker { scope, entry: &entry, addressed: Some(&service), request: "r-1", brief: false };
         assert!(matches!(desk.table.hold(vec![link("t")], maker, 10, now), Err(WorkflowError::InUse { .. })));
     }
 

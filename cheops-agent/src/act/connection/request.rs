@@ -6,7 +6,7 @@ use super::Connection;
 use super::close::Close;
 use super::log::Log;
 use crate::act::exchange::{Answering, Cause, ExchangeError, Finished, Judged, Next, Sending, Side, exchange};
-use crate::act::forward;
+use crate::act::forward::{self, Marks};
 use crate::act::ids;
 use crate::act::link::Link;
 use crate::act::run::run;
@@ -17,6 +17,16 @@ use crate::http::{AnswerHead, BodyLength, Code, Problem, RequestHead};
 use crate::observe::{Limit, Passthrough, Refused};
 use crate::plan::{self, Asked, Choice, Decision, Destination, Plan, Route, World};
 use crate::scope::carriers;
+use crate::workflow::Found;
+
+/// A scoped request of which it is known what is done with it.
+struct Decided<'a> {
+    plan: &'a Plan,
+    /// The request's head without its scope.
+    cut: Bytes,
+    /// Nothing goes on after its answer.
+    brief: bool,
+}
 
 impl Connection {
     /// Serves one request.
@@ -25,20 +35,25 @@ impl Connection {
     /// How the connection ends after it.
     pub(super) async fn serve_request(&mut self, head: &RequestHead) -> Result<(), Close> {
         let log = Log::new(self, head);
-        match self.decide(head)? {
+        let (decision, found) = self.decide(head)?;
+        match decision {
             Decision::Unscoped => self.direct(head, log).await,
-            // Boxed: a connection that never sees a scope doesn't carry the room for one.
-            Decision::Scoped { plan, head: cut } => Box::pin(self.scoped(head, &plan, cut, log)).await,
+            Decision::Scoped { plan, head: cut } => {
+                let decided = Decided { plan: &plan, cut, brief: ids::is_brief(head, &plan, found.as_deref()) };
+                // Boxed: a connection that never sees a scope doesn't carry the room for one.
+                Box::pin(self.scoped(head, decided, log)).await
+            }
             Decision::Refused(problem) => self.refuse_request(head, &problem, !has_body(head), log.with_scope()).await,
         }
     }
 
-    fn decide(&self, head: &RequestHead) -> Result<Decision, Close> {
+    /// What is done with it, and what it is linked to.
+    fn decide(&self, head: &RequestHead) -> Result<(Decision, Option<Box<Found>>), Close> {
         if self.taken.session.is_none()
             && self.shared.workflows.is_empty()
             && !carriers::may_carry(head, &self.config.scope)
         {
-            return Ok(Decision::Unscoped);
+            return Ok((Decision::Unscoped, None));
         }
         let session = match self.taken.session {
             None => None,
@@ -54,15 +69,15 @@ impl Connection {
         let world = World { snapshot: &snapshot, distances: &distances, profiles: &profiles, carriers, here };
         let asked = Asked { head, orig: self.taken.orig, session: session.as_deref(), workflow: None };
         let inherited = ids::inherited(&self.shared, &self.config, &snapshot, head, self.taken.orig);
-        Ok(match &inherited {
+        Ok(match inherited {
             Ok(inherited) => {
                 let workflow = inherited.as_ref().map(|inherited| inherited.workflow());
-                plan::decide(&Asked { workflow, ..asked }, &world)
+                (plan::decide(&Asked { workflow, ..asked }, &world), inherited.map(Box::new))
             }
             // Its own scope would outrank them all.
             Err(error) => match plan::decide(&Asked { session: None, ..asked }, &world) {
-                Decision::Unscoped => Decision::Refused(error.problem()),
-                decision => decision,
+                Decision::Unscoped => (Decision::Refused(error.problem()), None),
+                decision => (decision, None),
             },
         })
     }
@@ -152,12 +167,17 @@ impl Connection {
         }
     }
 
-    /// Where the plan says. `cut` is the request's head without its scope.
-    async fn scoped(&mut self, head: &RequestHead, plan: &Plan, cut: Bytes, mut log: Log<'_>) -> Result<(), Close> {
+    /// Where the plan says.
+    async fn scoped(&mut self, head: &RequestHead, decided: Decided<'_>, mut log: Log<'_>) -> Result<(), Close> {
+        let Decided { plan, cut, brief } = decided;
         log.planned(plan);
         let id = log.id().to_owned();
-        let links = ids::of_planned(&self.shared, head, plan);
-        let kept = match ids::keep(&self.shared, &links, plan, &id).await {
+        let entered = match ids::enter(&self.shared, head, cut, plan) {
+            Ok(entered) => entered,
+            Err(problem) => return self.refuse_request(head, &problem, !has_body(head), log).await,
+        };
+        let ids::Entered { head: sent, links, restored } = entered;
+        let kept = match ids::keep(&self.shared, &links, plan, &id, brief).await {
             Ok(kept) => kept,
             Err(problem) => return self.refuse_request(head, &problem, !has_body(head), log).await,
         };
@@ -171,21 +191,32 @@ impl Connection {
             let mut answered = None;
             let mut judge = |answer: &AnswerHead| {
                 answered = Some(answer.status());
-                Judged::Instead(forward::marked(answer, plan, &here, &id, &[]))
+                let marks = Marks { request: &id, restored: &restored, tried: &[] };
+                Judged::Instead(forward::marked(answer, plan, &here, &marks))
             };
             let answering = Answering { judge: Some(&mut judge), ..Answering::AS_IT_IS };
             if let Some(kept) = kept.as_ref().filter(|_| plan.choice == Choice::Open) {
                 kept.place(&plan.addressed);
             }
-            let ended = self.over_link(head, cut, answering, log.tried(std::slice::from_ref(&plan.addressed))).await;
+            let ended = self.over_link(head, sent, answering, log.tried(std::slice::from_ref(&plan.addressed))).await;
             if let Some(kept) = &kept {
                 kept.settle(plan, answered.ok_or(Code::ServiceUnreachable));
             }
             return ended;
         }
         let (client, connection) = (self.taken.client, self.number);
-        let scoped =
-            Scoped { request: head, head: &cut, plan, client, connection, id: &id, links: &links, kept: kept.as_ref() };
+        let scoped = Scoped {
+            request: head,
+            head: &sent,
+            plan,
+            client,
+            connection,
+            id: &id,
+            links: &links,
+            kept: kept.as_ref(),
+            restored: &restored,
+            brief,
+        };
         let Ran { sites, ended } = run(&self.shared, &mut self.client, scoped).await;
         if let Some(kept) = &kept {
             kept.settle(plan, status(&ended));

@@ -5,12 +5,13 @@ use std::io;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::link;
-use crate::act::forward::value;
+use crate::act::forward::{Marks, value};
 use crate::act::stream::Stream;
 use crate::act::wire::Wire;
 use crate::http::head::{Field, Version};
 use crate::http::{AnswerHead, RequestHead};
 use crate::names::SiteName;
+use crate::plan::forward::given_back;
 use crate::profile::List;
 
 /// Written at once. Bytes.
@@ -60,7 +61,8 @@ pub(super) fn with(head: &[u8], fields: &str) -> Bytes {
 
 /// The first site's head, for a body of which the length is not known yet, with the fields that are the union's own
 /// instead of the site's.
-pub(super) fn head(head: &AnswerHead, asked: &RequestHead, request: &str, own: &Own<'_>) -> Bytes {
+pub(super) fn head(head: &AnswerHead, asked: &RequestHead, marks: &Marks<'_>, own: &Own<'_>) -> Bytes {
+    let Marks { request, restored, .. } = marks;
     let mut fields = String::new();
     let mut taken = |field: &&Field| {
         let name = head.name(field);
@@ -74,7 +76,11 @@ pub(super) fn head(head: &AnswerHead, asked: &RequestHead, request: &str, own: &
         let is = |taken: &&str| name.eq_ignore_ascii_case(taken);
         TAKEN.iter().any(&is) || own.list.header().iter().any(is) || own.totals.iter().any(|one| is(&one.0))
     };
-    let cut: Vec<_> = head.fields().iter().filter(|field| taken(field)).map(|field| field.line_range()).collect();
+    let cut = head.fields().iter().filter(|field| taken(field)).map(|field| (field.line_range(), String::new()));
+    let mut edits: Vec<_> = cut.collect();
+    let apart = |at: usize| !edits.iter().any(|(range, _)| range.contains(&at));
+    let restored: Vec<_> = given_back(head, restored).into_iter().filter(|(range, _)| apart(range.start)).collect();
+    edits.extend(restored);
     match own.list.header().zip(own.next.as_deref()) {
         Some((name, url)) if name.eq_ignore_ascii_case("link") => {
             fields += &format!("{name}: <{url}>; rel=\"next\"\r\n")
@@ -84,7 +90,7 @@ pub(super) fn head(head: &AnswerHead, asked: &RequestHead, request: &str, own: &
     }
     let totals = own.totals.iter().filter_map(|(name, sum)| Some(format!("{name}: {}\r\n", (*sum)?)));
     fields.extend(totals);
-    let mut raw = BytesMut::from(head.without(&cut).as_ref());
+    let mut raw = BytesMut::from(head.edited(edits).as_ref());
     // A site that answers in 1.0 doesn't say what the agent speaks.
     if raw.starts_with(b"HTTP/1.0")
         && let Some(version) = raw.get_mut(..8)

@@ -113,7 +113,7 @@ impl Union<'_> {
             next: page.as_mut().and_then(|page| page.next.take()),
             totals: self.head_totals(),
         };
-        out.head(answer::head(&head, asked, scoped.id, &own));
+        out.head(answer::head(&head, asked, &scoped.marks(&[]), &own));
         match page {
             _ if !with_body => {}
             Some(page) => {

@@ -40,7 +40,7 @@ where
     if returned && scoped.plan.next_on.answer(head.status(), begins) {
         return None;
     }
-    let mark = |head: &AnswerHead| marked(head, scoped.plan, turn.to, scoped.id, turn.tried);
+    let mark = |head: &AnswerHead| marked(head, scoped.plan, turn.to, &scoped.marks(turn.tried));
     Some(played(shared, client, scoped, Declined { head, far }, &mark).await)
 }
 

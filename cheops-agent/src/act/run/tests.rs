@@ -269,16 +269,18 @@ async fn take(at: &AtSite, addressed: &AtSite, client: DuplexStream) -> Ran {
         // Spawned: this must be a future that a connection's task can hold.
         let (shared, request, head, plan) = (at.shared.clone(), request.clone(), head.clone(), plan.clone());
         async move {
-            let links = ids::of_planned(&shared, &request, &plan);
+            let entered = ids::enter(&shared, &request, head, &plan).expect("it fits");
             let scoped = Scoped {
                 request: &request,
-                head: &head,
+                head: &entered.head,
                 plan: &plan,
                 client: from,
                 connection: 1,
                 id: "r-1",
-                links: &links,
+                links: &entered.links,
                 kept: None,
+                restored: &entered.restored,
+                brief: false,
             };
             let ran = run(&shared, &mut client, scoped).await;
             (ran, client)

@@ -21,6 +21,7 @@ fn envelope() -> Envelope {
         client: Some("[2001:db8::1]:4711".parse().expect("an address")),
         connection: Some(u64::MAX),
         decided: true,
+        brief: false,
     }
 }
 

@@ -64,7 +64,7 @@ fn locations_at_the_serving_endpoint_become_the_addressed_ones() {
             "HTTP/1.1 201 Made\r\nlocation: {location}\r\nLink: </img/7>\r\nContent-Location:{location}\r\n\r\n"
         );
         let answer = AnswerHead::parse(Bytes::from(text), 10, "POST").expect("well-formed");
-        let out = forward::answer(&answer, &sample("/image", false), &to("/img"));
+        let out = forward::answer(&answer, &sample("/image", false), &to("/img"), &[]);
         let mapped = format!(
             "HTTP/1.1 201 Made\r\nlocation: {expected}\r\nLink: </img/7>\r\nContent-Location:{expected}\r\n\r\n"
         );

@@ -271,6 +271,7 @@ async fn by_hand(sites: &Sites, change: impl FnOnce(&mut Envelope), request: &st
         client: None,
         connection: None,
         decided: false,
+        brief: false,
     };
     change(&mut envelope);
     let snapshot = sites.berlin.shared.snapshot.load();
