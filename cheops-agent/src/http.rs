@@ -17,5 +17,5 @@ pub mod sniff;
 pub use body::Body;
 pub use framing::FramingError;
 pub use head::{AnswerFrame, AnswerHead, BodyLength, Field, RequestHead, Version};
-pub use problem::{Code, Problem};
+pub use problem::{Code, Form, Problem};
 pub use sniff::{Sniffed, sniff};

@@ -5,6 +5,8 @@
 mod command;
 #[path = "profile/files.rs"]
 mod files;
+#[path = "profile/openstack.rs"]
+mod openstack;
 
 use std::path::Path;
 use std::process::Command;
@@ -46,7 +48,7 @@ rule = "both-reverse-order"
 name = "server"
 services = ["compute"]
 collections = ["/v2.1/servers", "/v2.1/{project}/servers"]
-items = ["/v2.1/servers/{id}", "/v2.1/{project}/servers/{id}"]
+items = ["/v2.1/{project?}/servers/{id}"]
 methods = { item = { PUT = "merge" } }
 created = { id = "/server/id", name = "/server/name" }
 list = { elements = "/servers", id = "/id", next = "/servers_links/0/href", marker = "marker", limit = "limit" }
@@ -78,7 +80,7 @@ pattern = "requirement"
 
 [[kinds.capacity]]
 status = 507
-
+ops = ["create", "replace"]
 [[kinds.concurrent]]
 pair = ["add", "add"]
 rule = "both-any-order"
@@ -228,16 +230,20 @@ fn the_rest_of_a_profile_is_there_for_those_who_ask() {
     let cloud = profile(CLOUD);
     assert_eq!(cloud.class(Some("identity")), Some("identity"));
     assert_eq!((cloud.class(Some("compute")), cloud.class(None)), (None, None));
-    let statuses = |kind| cloud.capacity(kind).iter().map(|error| error.status).collect::<Vec<_>>();
-    assert_eq!(statuses(Some("server")), [503, 507]);
-    assert_eq!(statuses(Some("image")), [503]);
-    assert_eq!(statuses(None), [503]);
+    let statuses = |kind, op| cloud.capacity(kind, op).iter().map(|error| error.status).collect::<Vec<_>>();
+    assert_eq!(statuses(Some("server"), OpKind::Create), [503, 507]);
+    assert_eq!(statuses(Some("server"), OpKind::Once), [503]);
+    assert_eq!(statuses(Some("image"), OpKind::Create), [503]);
+    assert_eq!(statuses(None, OpKind::Unknown), [503]);
     let [correlation] = cloud.correlation() else { panic!("one id") };
     assert_eq!(
         (correlation.header.as_str(), correlation.set.as_deref()),
         ("X-Openstack-Request-Id", Some("req-{uuid}"))
     );
-    assert_eq!(rest().capacity(Some("things")).iter().map(|error| error.status).collect::<Vec<_>>(), [507]);
+    assert_eq!(
+        rest().capacity(Some("things"), OpKind::Once).iter().map(|error| error.status).collect::<Vec<_>>(),
+        [507]
+    );
     assert_eq!(rest().correlation().len(), 3);
 }
 
@@ -261,8 +267,37 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ("\"/v2.1/servers\",", "\"/v2.1/servers?a=b\",", "32:16", "a segment is one parameter or plain text"),
     ("\"/v2.1/servers\",", "\"/v2.1/{rest...}/x\",", "32:16", "it must be the last segment"),
     ("\"/v2.1/servers\",", "\"/v2.1/{id}\",", "32:16", "not in a collection's"),
-    ("[\"/v2.1/servers/{id}\",", "[\"/v2.1/servers/{name}\",", "33:10", "an item's path has {id}"),
-    ("[\"/v2.1/servers/{id}\",", "[\"/v2.1/{id}/{id}\",", "33:10", "a path has {id} once"),
+    ("{project?}/servers/{id}", "{project?}/servers/{name}", "33:10", "an item's path has {id}"),
+    ("{project?}/servers/{id}", "{id}/{id}", "33:10", "a path has {id} once"),
+    ("{project?}/servers/{id}", "{a?}/{b?}/{id}", "33:10", "one segment of a path may be missing"),
+    ("{project?}/servers/{id}", "servers/{id?}", "33:10", "an id can't be missing"),
+    ("{project?}/servers/{id}", "{?}/{id}", "33:10", "a parameter needs a name"),
+    (
+        "\"/v2.1/servers\", \"/v2.1/{project}/servers\"",
+        "\"/v2.1/{p?}/servers\", \"/v2.1/servers\"",
+        "32:38",
+        "kind \"server\" has this path already",
+    ),
+    ("limit = \"limit\" }", "sort = { fields = { a = \"b\" } } }", "36:120", "a pointer is empty or begins with"),
+    (
+        "[[capacity]]",
+        "[[discovery]]\npaths = [\"/v2/images\"]\n[[capacity]]",
+        "22:10",
+        "kind \"image\" has this path already",
+    ),
+    ("[[capacity]]", "[[discovery]]\npaths = [\"/{id}\"]\n[[capacity]]", "22:10", "not in a collection's"),
+    (
+        "[platform.credentials]",
+        "[platform.problems]\ncontent-type = \"json\"\n[platform.credentials]",
+        "10:16",
+        "\"json\" is no media type",
+    ),
+    (
+        "[platform.credentials]",
+        "[platform.problems]\ncontent-type = \"a/b\"\nwithin = \"\"\n[platform.credentials]",
+        "10:16",
+        "a member of a problem has a name",
+    ),
     ("\"/server/id\"", "\"server/id\"", "35:18", "a pointer is empty or begins with \"/\""),
     ("\"/server/updated\"", "\"/server/~x\"", "37:13", "is written ~0"),
     ("elements = \"/servers\"", "elements = \"/s/*\"", "36:21", "\"*\" can't stand here"),

@@ -148,9 +148,17 @@ fn place<'a>(field: &'a [String], list: &[String]) -> Option<(usize, &'a String,
     Some((level, field.get(level)?, field.get(level + 1..).unwrap_or_default()))
 }
 
+/// Of a list of links, which one: `rel=next`.
+fn relation(name: &str) -> Option<&str> {
+    name.strip_prefix("rel=")
+}
+
 fn get<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, name| match value {
-        Value::Array(array) => array.get(name.parse::<usize>().ok()?),
+        Value::Array(array) => match relation(name) {
+            Some(rel) => array.iter().find(|link| link.get("rel").and_then(Value::as_str) == Some(rel)),
+            None => array.get(name.parse::<usize>().ok()?),
+        },
         value => value.get(name),
     })
 }

@@ -11,7 +11,7 @@ use super::scoped::{Ran, RunError, Scoped};
 use super::shared::Shared;
 use super::stream::Stream;
 use super::wire::Wire;
-use crate::http::Problem;
+use crate::http::{Code, Problem};
 use crate::observe::Limit;
 use crate::peer::Refusal;
 use crate::plan::{Choice, Destination, GoesOn};
@@ -43,13 +43,13 @@ where
         let outcome = match &turned {
             Turned::Ended(_) => "answered",
             Turned::Declined => "declined",
-            Turned::NotSent { .. } => "unreachable",
+            Turned::Failed { outcome, .. } => outcome,
         };
         tried.push(Tried { site: to.site.clone(), outcome });
         match turned {
             Turned::Ended(ended) => return ended,
             Turned::Declined => {}
-            Turned::NotSent { refusal, returned } => {
+            Turned::Failed { refusal, returned, .. } => {
                 details.push(refusal.detail.clone());
                 let stays = scoped.plan.next_on.stays;
                 if stays || !returned {
@@ -58,7 +58,7 @@ where
             }
         }
     }
-    let refusal = Refusal::not_sent(crate::http::Code::Internal, "the plan names no site that is left to ask");
+    let refusal = Refusal::not_sent(Code::Internal, "the plan names no site that is left to ask");
     Err(ends(scoped, refusal, &details, false))
 }
 
@@ -66,9 +66,10 @@ where
 enum Turned {
     Ended(Result<Finished, RunError>),
     Declined,
-    /// `returned`: the request is whole again, and another site can be asked.
-    NotSent {
+    /// Nothing happened, or nothing that matters. `returned`: the request is whole again, and another site can be asked.
+    Failed {
         refusal: Refusal,
+        outcome: &'static str,
         returned: bool,
     },
 }
@@ -101,8 +102,12 @@ where
     // Only for a request that goes on: whoever reads the client's next request must not find this one's body.
     let mut give_back = || kept.as_mut().is_some_and(|kept| kept.give_back(client));
     match failed {
+        Failed::Final(RunError::Refused { problem, .. }) if more && scoped.plan.next_on.failed => {
+            let outcome = if problem.code == Code::Timeout { "timeout" } else { "broken" };
+            Turned::Failed { refusal: Refusal::sent(problem.code, problem.detail), outcome, returned: give_back() }
+        }
         Failed::Final(error) => Turned::Ended(Err(error)),
-        Failed::NotSent(refusal) => Turned::NotSent { refusal, returned: give_back() },
+        Failed::NotSent(refusal) => Turned::Failed { refusal, outcome: "unreachable", returned: give_back() },
         Failed::Declined(declined) => {
             let returned = give_back();
             let stands = peek::stands(shared, client, scoped, &turn, *declined, returned).await;

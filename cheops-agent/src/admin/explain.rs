@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Agent, ApiError, document};
 use crate::address::OrigDst;
-use crate::http::RequestHead;
+use crate::http::{Form, RequestHead};
 use crate::metadata::Guard;
 use crate::plan::{self, Asked, World};
 
@@ -98,7 +98,8 @@ pub fn explain(
             }
             Ok(None) => {}
             Err(problem) => {
-                let problem = serde_json::from_slice(&problem.to_json("")).unwrap_or_else(|_| json!({}));
+                let problem =
+                    serde_json::from_slice(&problem.to_json("", Form::STANDARD)).unwrap_or_else(|_| json!({}));
                 answer.insert("problem".into(), problem);
             }
         }

@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
 
 /// A file, or a built-in profile by its name.
 fn profile(file: &Path) -> Result<Profile, crate::profile::ProfileError> {
-    let built_in = file.to_str().filter(|_| !file.exists()).map(|name| name.trim_end_matches(".toml"));
+    let built_in = file.to_str().filter(|_| !file.is_file()).map(|name| name.trim_end_matches(".toml"));
     match (built_in, Profiles::built_in()?) {
         (Some(name), profiles) if profiles.get(name).is_some() => Ok(profiles.get_or_default(name).as_ref().clone()),
         _ => load_file(file),
@@ -136,6 +136,7 @@ fn document(profile: &Profile, head: &RequestHead, test: &Test) -> Value {
 /// What each collaboration would do with it.
 fn done(profile: &Profile, matched: &Matched<'_>) -> Vec<String> {
     let thing = match (matched.kind, matched.id) {
+        _ if matched.op == OpKind::Describe => "clients".to_owned(),
         (Some(kind), Some(id)) => format!("{kind} {id}"),
         (Some(kind), None) => format!("the collection {kind}"),
         (None, _) => "something that the profile doesn't know".to_owned(),
@@ -149,13 +150,14 @@ fn done(profile: &Profile, matched: &Matched<'_>) -> Vec<String> {
         OpKind::Add => "adds, not repeatable, to",
         OpKind::Once => "has a side effect, never repeated, on",
         OpKind::Delete => "deletes",
+        OpKind::Describe => "describes the API, for",
         OpKind::Unknown => "does something unknown to",
     };
     let mut next = vec!["it can't be reached before the request was sent".to_owned()];
-    if matched.id.is_some() {
+    if matched.id.is_some() || matched.nested {
         next.push("it answers 404".to_owned());
     }
-    next.extend(profile.capacity(matched.kind).iter().map(|error| match &error.body {
+    next.extend(profile.capacity(matched.kind, matched.op).iter().map(|error| match &error.body {
         None => format!("it answers {}", error.status),
         Some(text) => format!("it answers {} with \"{text}\"", error.status),
     }));
@@ -165,9 +167,13 @@ fn done(profile: &Profile, matched: &Matched<'_>) -> Vec<String> {
         "with A: served at A".to_owned(),
         format!("with A || B: served at A; at B if, of A, {}", next.join(", or ")),
     ];
-    if matched.op == OpKind::List {
-        lines.push(united(&profile.list(matched.kind)));
-    }
+    let first = "own site first, the next if it can't be reached, has no such thing (404), or fails (5xx)";
+    lines.extend(match matched.op {
+        OpKind::List => Some(united(&profile.list(matched.kind))),
+        OpKind::Read => Some(format!("with A & B: read at one of them, {first}")),
+        OpKind::Describe => Some(format!("with several sites: answered by one of them, {first}")),
+        _ => None,
+    });
     lines
 }
 

@@ -1,6 +1,9 @@
 //! The answers that the agent makes itself (SPEC.md 7): one table from a stable code to status, title and hint.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use crate::observe::Limit;
 
@@ -101,10 +104,12 @@ impl Problem {
     }
 
     /// The document as JSON.
-    pub fn to_json(&self, request: &str) -> Vec<u8> {
+    pub fn to_json(&self, request: &str, form: Form<'_>) -> Vec<u8> {
+        let title = self.code.title();
         let document = Document {
+            message: form.message.map(|name| (name, format!("{title}: {}.", self.detail.trim_end_matches('.')))),
             kind: "about:blank",
-            title: self.code.title(),
+            title,
             status: self.code.status(),
             detail: &self.detail,
             source: "cheops",
@@ -114,12 +119,32 @@ impl Problem {
             position: self.position.map(|(position, _)| position),
             length: self.position.map(|(_, length)| length),
         };
-        serde_json::to_vec(&document).unwrap_or_default()
+        match form.within {
+            Some(within) => serde_json::to_vec(&BTreeMap::from([(within, document)])).unwrap_or_default(),
+            None => serde_json::to_vec(&document).unwrap_or_default(),
+        }
     }
+}
+
+/// How a problem document is written, so that a platform's clients find what they show of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form<'a> {
+    pub content_type: &'a str,
+    /// The member that has the problem; none: it is the document.
+    pub within: Option<&'a str>,
+    /// A member with one sentence for people, before the others.
+    pub message: Option<&'a str>,
+}
+
+impl Form<'static> {
+    /// As RFC 9457 has it.
+    pub const STANDARD: Self = Self { content_type: "application/problem+json", within: None, message: None };
 }
 
 #[derive(Serialize)]
 struct Document<'a> {
+    #[serde(flatten, serialize_with = "member")]
+    message: Option<(&'a str, String)>,
     #[serde(rename = "type")]
     kind: &'a str,
     title: &'a str,
@@ -133,4 +158,12 @@ struct Document<'a> {
     position: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     length: Option<usize>,
+}
+
+fn member<S: Serializer>(member: &Option<(&str, String)>, to: S) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(None)?;
+    if let Some((name, value)) = member {
+        map.serialize_entry(name, value)?;
+    }
+    map.end()
 }

@@ -1,9 +1,9 @@
-//! The agent's own answers on the wire (RFC 9112; RFC 9457 for the body).
+//! The agent's own answers on the wire (RFC 9112; RFC 9457 for the body, unless a platform's clients know another form).
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::head::{RequestHead, Version};
-use super::problem::Problem;
+use super::problem::{Form, Problem};
 
 /// How an answer must be written for the client to take it right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,12 @@ impl Manner {
 
 /// `problem` as a whole answer. `request` is the id under which the log has it.
 pub fn problem(problem: &Problem, request: &str, manner: Manner) -> Bytes {
-    let document = problem.to_json(request);
+    problem_in(problem, request, manner, Form::STANDARD)
+}
+
+/// `problem` as a whole answer, in the form of a platform.
+pub fn problem_in(problem: &Problem, request: &str, manner: Manner, form: Form<'_>) -> Bytes {
+    let document = problem.to_json(request, form);
     let status = problem.code.status();
     let reason =
         ::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
@@ -42,7 +47,8 @@ pub fn problem(problem: &Problem, request: &str, manner: Manner) -> Bytes {
         _ => "",
     };
     let head = format!(
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nX-Cheops-Request: {request}\r\n{connection}\r\n",
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nX-Cheops-Request: {request}\r\n{connection}\r\n",
+        form.content_type,
         document.len(),
     );
     let mut answer = BytesMut::with_capacity(head.len() + document.len());
@@ -87,6 +93,23 @@ mod tests {
         let document: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         assert_eq!(document["code"], "service-unreachable");
         assert_eq!(document["request"], "r1");
+    }
+
+    #[test]
+    fn a_platforms_clients_find_a_sentence_where_they_look() {
+        let form = Form { content_type: "application/json", within: Some("error"), message: Some("message") };
+        let refused = Problem::new(Code::PeerUnreachable, "Paris: no agent answered");
+        let answer = problem_in(&refused, "r1", Manner::UNREADABLE, form);
+        let text = String::from_utf8(answer.to_vec()).expect("text");
+        assert!(text.contains("\r\nContent-Type: application/json\r\n"), "{text}");
+        let body = text.split("\r\n\r\n").nth(1).unwrap_or_default();
+        let document: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        // glanceclient takes every member for an object
+        assert_eq!(document.as_object().map(serde_json::Map::len), Some(1), "{body}");
+        let error = &document["error"];
+        assert_eq!(error["message"], "The other site can't be reached: Paris: no agent answered.");
+        assert_eq!((&error["code"], &error["request"]), (&"peer-unreachable".into(), &"r1".into()));
+        assert_eq!((&error["source"], &error["status"]), (&"cheops".into(), &503.into()));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) enum By {
     Default,
     /// The scope bound only what its request addressed: each service below is served by its own site.
     OwnSite,
+    /// What it keeps belongs to the service that calls it, whose site serves it.
+    Internal,
     /// Under `exec` it stays where it is asked, because it issues and checks credentials.
     Identity,
 }
@@ -33,6 +35,8 @@ pub(super) struct Binding {
     pub(super) at: Sites,
     /// All of them serve the request together; else the first that can.
     pub(super) all: bool,
+    /// Any of them may have the answer, and none is changed by the request.
+    pub(super) any: bool,
     pub(super) choice: Choice,
 }
 
@@ -45,12 +49,19 @@ impl Binding {
         wants: Wants,
         world: &World<'_>,
     ) -> Result<Self, Problem> {
-        let at = Sites::of(expr, service, entry, wants, world)?;
-        Ok(Self { by, at, all: unites(expr, wants), choice: choice(expr) })
+        let mut at = Sites::of(expr, service, entry, wants, world)?;
+        let copies = wants == Wants::Read && matches!(expr, Expr::Replicate(_));
+        let any = copies || wants == Wants::Describe;
+        if any {
+            at.own_first(copies, world);
+        }
+        // What the API is doesn't decide where its resources are.
+        let choice = if wants == Wants::Describe { Choice::Fixed } else { choice(expr) };
+        Ok(Self { by, at, all: unites(expr, wants), any, choice })
     }
 
     fn stays(by: By, site: &SiteName) -> Self {
-        Self { by, at: Sites::one(site), all: false, choice: Choice::Fixed }
+        Self { by, at: Sites::one(site), all: false, any: false, choice: Choice::Fixed }
     }
 }
 
@@ -89,10 +100,11 @@ pub(super) fn of_request(
     let bare = scope.items.iter().find_map(bare);
     // A request for which the scope says nothing, such as one for a token, does nothing that another place could undo.
     let speaks = named.is_some() || bare.is_some();
-    if wants != Wants::List && (speaks || !in_session) {
+    if let Some(expr) = named.or(bare.as_deref()) {
+        unbuilt(expr, wants).map_or(Ok(()), Err)?;
+    }
+    if !matches!(wants, Wants::List | Wants::Describe) && (speaks || !in_session) {
         scope.items.iter().try_for_each(built)?;
-    } else if let Some(expr) = named.or(bare.as_deref()) {
-        unbuilt(expr, wants == Wants::List).map_or(Ok(()), Err)?;
     }
     let stays = |by| Ok(Binding::stays(by, entry));
     match (named, bare) {
@@ -107,31 +119,44 @@ pub(super) fn of_request(
     }
 }
 
-/// The binding of a service that is called within a workflow; `addressed` is the site of the called endpoint, `entry`
+/// Where a service is served that the workflow's scope doesn't name; `addressed` is the site of the called endpoint.
+pub(super) fn unnamed<'a>(
+    completed: &'a Completed,
+    service: &Service,
+    addressed: &'a SiteName,
+    is_internal: bool,
+    world: &World<'a>,
+) -> (By, &'a SiteName) {
+    match &completed.default {
+        _ if is_internal && service.endpoints.contains_key(world.here) => (By::Internal, world.here),
+        _ if is_internal => (By::Internal, addressed),
+        Some(site) => (By::Default, site),
+        None => (By::OwnSite, addressed),
+    }
+}
+
+/// The binding of a service that is called within a workflow; `unnamed` counts if its scope doesn't name it, `entry` is
 /// the workflow's. `around` and `*` are looked at with the first call that needs them; `placed` is where that was served.
 pub(super) fn of_workflow(
     completed: &Completed,
     service: &Service,
-    addressed: &SiteName,
+    unnamed: (By, &SiteName),
     entry: &SiteName,
     wants: Wants,
     placed: Option<Placed<'_>>,
     world: &World<'_>,
 ) -> Result<Binding, Problem> {
     if let Some(expr) = named(&completed.scope, &service.name) {
-        unbuilt(expr, wants == Wants::List).map_or(Ok(()), Err)?;
+        unbuilt(expr, wants).map_or(Ok(()), Err)?;
         let bound = Binding::to(By::Name, expr, service, entry, wants, world);
         let Some(placed) = placed.filter(|_| choice(expr) == Choice::Open) else { return bound };
         // Also where none would be in range any more.
         let mut at = bound.map(|bound| bound.at).unwrap_or_default();
         at.sites.retain(|site| placed.elsewhere && site != placed.site);
         at.sites.insert(0, placed.site.clone());
-        return Ok(Binding { by: By::Name, at, all: unites(expr, wants), choice: Choice::Made });
+        return Ok(Binding { by: By::Name, at, all: unites(expr, wants), any: false, choice: Choice::Made });
     }
-    Ok(match &completed.default {
-        Some(site) => Binding::stays(By::Default, site),
-        None => Binding::stays(By::OwnSite, addressed),
-    })
+    Ok(Binding::stays(unnamed.0, unnamed.1))
 }
 
 /// Where an item that names no service says that the addressed one is served.
@@ -171,19 +196,22 @@ fn named<'a>(scope: &'a Scope, wanted: &ServiceName) -> Option<&'a Expr> {
 
 fn built(item: &Item) -> Result<(), Problem> {
     match item {
-        Item::Bind { expr, .. } | Item::Bare(expr) => unbuilt(expr, false).map_or(Ok(()), Err),
+        // The request may well do no more than read of the services below.
+        Item::Bind { expr, .. } | Item::Bare(expr) => unbuilt(expr, Wants::Read).map_or(Ok(()), Err),
         Item::Around { .. } | Item::Prime { .. } => Ok(()),
     }
 }
 
 /// The collaboration in an expression that this version can't do. The whole scope is refused, also for a service that
 /// the request may never reach: half a workflow is worse than none.
-/// Lists of several sites are united.
-fn unbuilt(expr: &Expr, lists: bool) -> Option<Problem> {
+/// Lists of several sites are united, and what is read may be at any of them.
+fn unbuilt(expr: &Expr, wants: Wants) -> Option<Problem> {
+    let reads = matches!(wants, Wants::List | Wants::Read);
     let (sign, meaning) = match expr {
+        _ if wants == Wants::Describe => return None,
         Expr::Site(_) | Expr::Around { .. } | Expr::All(_) => return None,
-        Expr::Otherwise(parts) => return parts.iter().find_map(|part| unbuilt(part, false)),
-        Expr::Replicate(parts) if lists && parts.iter().all(|part| part.parts().is_empty()) => return None,
+        Expr::Otherwise(parts) => return parts.iter().find_map(|part| unbuilt(part, Wants::Other)),
+        Expr::Replicate(parts) if reads && parts.iter().all(|part| part.parts().is_empty()) => return None,
         Expr::Replicate(_) => ("&", "replication"),
         Expr::Cross(_) => ("%", "cross"),
     };

@@ -170,9 +170,13 @@ impl<'a> Request<'a> {
         let path = target::path_range(target).and_then(|range| target.get(range)).unwrap_or_default();
         let path = target::behind(path, &found.endpoint.prefix).unwrap_or(path);
         let matched = profile.matching(found.service.kind.as_deref(), asked.head.method(), path);
+        let no_body = matches!(asked.head.length(), BodyLength::None | BodyLength::Exact(0));
         let wants = match matched.op {
-            OpKind::List if matches!(asked.head.length(), BodyLength::None | BodyLength::Exact(0)) => Wants::List,
+            OpKind::List if no_body => Wants::List,
             OpKind::Create => Wants::Create,
+            OpKind::Describe => Wants::Describe,
+            // Also of what the profile doesn't know (RFC 9110, 9.2.1).
+            OpKind::Read | OpKind::Unknown if no_body && matches!(asked.head.method(), "GET" | "HEAD") => Wants::Read,
             _ => Wants::Other,
         };
         Self { found, profile, matched, wants, target, world: *world }
@@ -204,7 +208,7 @@ impl<'a> Request<'a> {
         let stays = (binding.choice == Choice::Made).then(|| reason::stays(&service.name, &binding.at.sites));
         let goes_on = binding.all && self.goes_on(&mut binding);
         let route = self.route(&binding)?;
-        let next_on = self.next_on(&route, binding.choice);
+        let next_on = self.next_on(&route, &binding);
         let mut reasons = self.reasons();
         reasons.push(reason::source(scope.source, outranked));
         reasons.extend(binding.at.candidates.iter().map(reason::candidate));
@@ -223,7 +227,7 @@ impl<'a> Request<'a> {
         let workflow = match counts {
             Counts::Own(scope, source) => {
                 let entry = self.found.site;
-                let is_identity = self.profile.class(service.kind.as_deref()) == Some("identity");
+                let is_identity = self.class() == Some("identity");
                 let in_session = source == ScopeSource::Session;
                 let binding =
                     binding::of_request(&scope, service, entry, in_session, is_identity, self.wants, &self.world)?;
@@ -237,7 +241,9 @@ impl<'a> Request<'a> {
         let placed = workflow.placed.iter().find(|(name, _)| *name == service.name);
         let placed = placed.filter(|(_, site)| service.endpoints.contains_key(site));
         let placed = placed.map(|(_, site)| binding::Placed { site, elsewhere: self.may_be_elsewhere() });
-        let binding = binding::of_workflow(workflow.scope, service, site, entry, self.wants, placed, &self.world)?;
+        let is_internal = self.class() == Some("internal");
+        let unnamed = binding::unnamed(workflow.scope, service, site, is_internal, &self.world);
+        let binding = binding::of_workflow(workflow.scope, service, unnamed, entry, self.wants, placed, &self.world)?;
         let scope = CarriedScope {
             source: ScopeSource::Workflow,
             normal: workflow.scope.scope.to_string(),
@@ -246,9 +252,13 @@ impl<'a> Request<'a> {
         Ok((binding, scope, workflow.entry.clone()))
     }
 
-    /// The request is about one resource, which is at whichever site made it.
+    fn class(&self) -> Option<&str> {
+        self.profile.class(self.found.service.kind.as_deref())
+    }
+
+    /// The request is about one resource, or a part of it, which is at whichever site made it.
     fn may_be_elsewhere(&self) -> bool {
-        self.matched.id.is_some() && self.matched.op != OpKind::Create
+        self.matched.nested || (self.matched.id.is_some() && self.matched.op != OpKind::Create)
     }
 
     /// Whether a list was begun on a page before, and at which sites.
@@ -317,13 +327,15 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn next_on(&self, route: &Route, choice: Choice) -> NextOn {
+    fn next_on(&self, route: &Route, binding: &Binding) -> NextOn {
+        let choice = binding.choice;
         match route {
             Route::FirstOf(_) => NextOn {
-                not_found: self.may_be_elsewhere(),
+                not_found: binding.any || self.may_be_elsewhere(),
+                failed: binding.any,
                 capacity: match choice {
                     Choice::Made => Vec::new(),
-                    Choice::Open | Choice::Fixed => self.profile.capacity(self.matched.kind),
+                    Choice::Open | Choice::Fixed => self.profile.capacity(self.matched.kind, self.matched.op),
                 },
                 stays: choice == Choice::Made,
             },

@@ -124,6 +124,8 @@ impl Route {
 pub struct NextOn {
     /// A 404: the request is for one resource, and no record says at which site it is.
     pub not_found: bool,
+    /// Whatever a site fails by: the request changes nothing, and another site may have the same answer.
+    pub failed: bool,
     /// The profile's capacity errors.
     pub capacity: Vec<CapacityError>,
     /// Nothing else does, not even that a site can't be reached: the workflow is at the first one.
@@ -143,7 +145,8 @@ impl NextOn {
     /// By the answer's status alone.
     pub fn status(&self, status: u16) -> GoesOn {
         let of_status = || self.capacity.iter().filter(|error| error.status == status);
-        if (status == 404 && self.not_found) || of_status().any(|error| error.body.is_none()) {
+        let failed = self.failed && status >= 500;
+        if failed || (status == 404 && self.not_found) || of_status().any(|error| error.body.is_none()) {
             return GoesOn::Yes;
         }
         if of_status().next().is_some() { GoesOn::IfBody } else { GoesOn::No }

@@ -74,6 +74,10 @@ pub(super) enum Wants {
     List,
     /// Something new.
     Create,
+    /// To see something that may be at any of the sites, and to change nothing.
+    Read,
+    /// What the API is.
+    Describe,
     Other,
 }
 
@@ -105,6 +109,20 @@ impl Sites {
             return true;
         }
         false
+    }
+
+    /// This agent's own site first; with `near`, then by how near they are to it, the dead ones last.
+    pub(super) fn own_first(&mut self, near: bool, world: &World<'_>) {
+        self.sites.sort_by_cached_key(|site| {
+            let own = site == world.here;
+            let rtt = match world.distances.between(world.here, site) {
+                Some(Between::Measured(found)) => Some(found.rtt),
+                Some(Between::Estimated(found, _)) => Some(found.rtt),
+                None => None,
+            };
+            let dead = near && !own && world.distances.state(site) == State::Dead;
+            (!own, dead, near && rtt.is_none(), rtt.filter(|_| near))
+        });
     }
 
     /// The sites of `expr` for `service` in a request of `entry`.

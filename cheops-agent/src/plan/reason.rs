@@ -86,6 +86,12 @@ pub(super) fn binding(service: &ServiceName, binding: &Binding) -> Reason {
                 "the scope was for the service that its request addressed; {service} is served where it is called, at {sites}"
             ),
         ),
+        By::Internal => reason(
+            "calling-site",
+            format!(
+                "the scope doesn't name {service}, whose data belong to the service that calls it: it is at {sites}"
+            ),
+        ),
         By::Identity => {
             reason("identity-stays", format!("{service} checks credentials: under cheops exec it stays at {sites}"))
         }
@@ -120,7 +126,10 @@ pub(super) fn route(route: &Route, here: &SiteName) -> Reason {
 pub(super) fn next_on(next_on: &NextOn) -> Option<Reason> {
     let mut statuses: Vec<String> = next_on.capacity.iter().map(|error| error.status.to_string()).collect();
     if next_on.not_found {
-        statuses.insert(0, "404 (the request is for one resource)".to_owned());
+        statuses.insert(0, "404 (it may be at another site)".to_owned());
+    }
+    if next_on.failed {
+        statuses.push("5xx (the request changes nothing)".to_owned());
     }
     let besides = if next_on.stays { "only" } else { "besides a site that can't be reached," };
     let text = || format!("{besides} these answers let the next be tried: {}", statuses.join(", "));

@@ -1,13 +1,13 @@
 //! What must hold in a profile beyond its types, each fault at its place.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use toml::Spanned;
 
 use crate::config::diagnostic::did_you_mean;
 
-use super::matcher::{Segment, pattern};
-use super::model::{Action, CapacityError, ConcurrentRule, File, Kind, List, Methods, OpKind, VERSION};
+use super::matcher::{Segment, patterns};
+use super::model::{Action, CapacityError, ConcurrentRule, File, Kind, List, Methods, OpKind, Problems, VERSION};
 use super::order;
 use super::pointer::Pointer;
 
@@ -35,6 +35,9 @@ pub(super) fn faults(file: &File) -> Vec<Fault> {
     check.names(file);
     if let Some(list) = file.conventional.as_ref().and_then(|conventional| conventional.list.as_ref()) {
         check.list(list);
+    }
+    for path in file.discovery.iter().flat_map(|discovery| &discovery.paths) {
+        check.pattern(path, Some(false));
     }
     for kind in &file.kinds {
         check.kind(kind, file);
@@ -81,6 +84,17 @@ impl Check {
             && !health.path.starts_with('/')
         {
             self.add(format!("the health request's path \"{}\" must begin with \"/\"", health.path), top.clone());
+        }
+        if let Some(Problems { content_type, within, message }) = &file.platform.problems {
+            // It stands in a head.
+            let well = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+            let text = content_type.get_ref();
+            if !text.contains('/') || text.starts_with(' ') || text.ends_with(' ') || !text.bytes().all(well) {
+                self.add(format!("\"{text}\" is no media type, such as application/json"), content_type.span());
+            }
+            if within.iter().chain(message).any(String::is_empty) {
+                self.add("a member of a problem has a name", content_type.span());
+            }
         }
     }
 
@@ -198,6 +212,7 @@ impl Check {
                 self.add(format!("{} is about the message, not about the list", header.get_ref()), header.span());
             }
         }
+        self.pointers(list.sort.iter().flat_map(|sort| sort.fields.values()));
         let default = list.sort.as_ref().and_then(|sort| sort.default.as_ref());
         if let Some(default) = default
             && let Err(error) = order::parse(default.get_ref(), false)
@@ -218,8 +233,8 @@ impl Check {
 
     /// A pattern must be well-formed; an item's has an id, a collection's has none.
     fn pattern(&mut self, path: &Spanned<String>, is_item: Option<bool>) {
-        let segments = match pattern(path.get_ref()) {
-            Ok(segments) => segments,
+        let segments = match patterns(path.get_ref()) {
+            Ok(both) => both.into_iter().next().unwrap_or_default(),
             Err(message) => return self.add(message, path.span()),
         };
         let ids = segments.iter().filter(|s| matches!(s, Segment::Any { is_id: true } | Segment::Tail { is_id: true }));
@@ -231,22 +246,26 @@ impl Check {
         }
     }
 
-    /// No two kinds of one service have the same path.
+    /// No two kinds of one service have the same path, and what is about the API is no kind's.
     fn patterns_apart(&mut self, file: &File) {
-        let mut seen: Vec<(Vec<Segment<'_>>, &Kind)> = Vec::new();
-        for kind in &file.kinds {
-            for path in kind.collections.iter().chain(&kind.items) {
-                let shape: Vec<_> = pattern(path.get_ref()).unwrap_or_default().into_iter().map(unnamed).collect();
-                let meet = |other: &Kind| {
-                    kind.services.is_empty()
-                        || other.services.is_empty()
-                        || kind.services.iter().any(|service| other.services.contains(service))
+        let kinds = file.kinds.iter().flat_map(|kind| {
+            let named = format!("kind \"{}\"", kind.name.get_ref());
+            kind.collections.iter().chain(&kind.items).map(move |path| (path, &kind.services, named.clone()))
+        });
+        let discovery = file.discovery.iter().flat_map(|discovery| {
+            discovery.paths.iter().map(|path| (path, &discovery.services, "a discovery".to_owned()))
+        });
+        let mut seen: HashMap<Vec<Segment<'_>>, Vec<(&[String], String)>> = HashMap::new();
+        for (path, services, named) in kinds.chain(discovery) {
+            for shape in patterns(path.get_ref()).unwrap_or_default() {
+                let others = seen.entry(shape.into_iter().map(unnamed).collect()).or_default();
+                let meet = |other: &[String]| {
+                    services.is_empty() || other.is_empty() || services.iter().any(|service| other.contains(service))
                 };
-                let taken = seen.iter().find(|(known, other)| !shape.is_empty() && *known == shape && meet(other));
-                if let Some((_, other)) = taken {
-                    self.add(format!("kind \"{}\" has this path already", other.name.get_ref()), path.span());
+                if let Some((_, other)) = others.iter().find(|(other, _)| meet(other)) {
+                    self.add(format!("{other} has this path already"), path.span());
                 }
-                seen.push((shape, kind));
+                others.push((services, named.clone()));
             }
         }
     }

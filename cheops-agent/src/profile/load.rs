@@ -1,4 +1,4 @@
-//! Profiles from files, each fault at its line; `rest` is built in, so that there always is one.
+//! Profiles from files, each fault at its line; those that are shipped are built in, so that there always is `rest`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,10 @@ use super::matcher::Profile;
 use super::model::{File, Methods};
 
 /// The built-in profiles: name and text.
-const BUILT_IN: &[(&str, &str)] = &[(DEFAULT, include_str!("../../profiles/rest.toml"))];
+const BUILT_IN: &[(&str, &str)] = &[
+    (DEFAULT, include_str!("../../profiles/rest.toml")),
+    ("openstack", include_str!("../../profiles/openstack.toml")),
+];
 
 /// The name of the profile of services that name none.
 pub const DEFAULT: &str = "rest";

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::model::{CapacityError, Correlation, File, Kind, List, Methods, OpKind};
+use crate::http::Form;
 
 /// The most segments of a path that are looked at.
 const MAX_SEGMENTS: usize = 32;
@@ -23,6 +24,8 @@ pub struct Matched<'a> {
     pub kind: Option<&'a str>,
     /// The resource's id as it stands in the path.
     pub id: Option<&'a str>,
+    /// The path names another resource, of which this one is a part.
+    pub nested: bool,
     pub op: OpKind,
 }
 
@@ -40,36 +43,52 @@ struct Node {
 /// A pattern's end.
 #[derive(Clone, Debug)]
 struct End {
-    kind: usize,
+    of: Of,
     /// Which segment is the id.
     id: Option<usize>,
+    nested: bool,
     methods: Vec<(Box<str>, OpKind)>,
 }
 
-/// A segment of a pattern.
+/// Whose a pattern is, by its place in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Kind(usize),
+    Discovery(usize),
+}
+
+/// A segment of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Segment<'a> {
     Literal(&'a str),
     Any { is_id: bool },
     Tail { is_id: bool },
 }
 
-/// Reads a pattern: `/v2/servers/{id}`.
+/// Reads a pattern: `/v2/servers/{id}`. A segment that may be missing makes two of it, the whole one first.
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(super) fn pattern(text: &str) -> Result<Vec<Segment<'_>>, &'static str> {
+pub(super) fn patterns(text: &str) -> Result<Vec<Vec<Segment<'_>>>, &'static str> {
     let path = text.strip_prefix('/').ok_or("a path begins with \"/\"")?;
     let mut segments = Vec::new();
-    for segment in path.split('/') {
+    let mut optional = None;
+    for segment in path.split('/').filter(|_| !path.is_empty()) {
         if matches!(segments.last(), Some(Segment::Tail { .. })) {
             return Err("{…...} takes all that follows: it must be the last segment");
         }
         let parameter = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         segments.push(match parameter {
             _ if segment.is_empty() => return Err("a segment is empty"),
-            Some("" | "...") => return Err("a parameter needs a name, as in {id}"),
+            Some("" | "..." | "?") => return Err("a parameter needs a name, as in {id}"),
+            Some("id?") => return Err("an id can't be missing"),
             Some(name) if name.contains(['{', '}']) => return Err("a segment is one parameter or plain text"),
+            Some(name) if name.ends_with('?') => {
+                if optional.replace(segments.len()).is_some() {
+                    return Err("one segment of a path may be missing");
+                }
+                Segment::Any { is_id: false }
+            }
             Some(name) => match name.strip_suffix("...") {
                 Some(name) => Segment::Tail { is_id: name == "id" },
                 None => Segment::Any { is_id: name == "id" },
@@ -81,7 +100,12 @@ pub(super) fn pattern(text: &str) -> Result<Vec<Segment<'_>>, &'static str> {
     if segments.len() > MAX_SEGMENTS {
         return Err("a path has at most 32 segments");
     }
-    Ok(segments)
+    let mut both = vec![segments.clone()];
+    if let Some(at) = optional {
+        segments.remove(at);
+        both.push(segments);
+    }
+    Ok(both)
 }
 
 impl Profile {
@@ -93,6 +117,14 @@ impl Profile {
             profile.add_kind(number, kind, methods);
         }
         profile.file.kinds = kinds;
+        let discovery = std::mem::take(&mut profile.file.discovery);
+        let methods_of_discovery = ["GET", "HEAD"].map(|method| (method.into(), OpKind::Describe));
+        for (number, discovery) in discovery.iter().enumerate() {
+            for path in &discovery.paths {
+                profile.add(Of::Discovery(number), path.get_ref(), &methods_of_discovery);
+            }
+        }
+        profile.file.discovery = discovery;
         profile.file.methods.get_or_insert_with(|| methods.clone());
         profile
     }
@@ -101,10 +133,10 @@ impl Profile {
         let collection = merged(&methods.collection, &kind.methods.collection);
         let item = merged(&methods.item, &kind.methods.item);
         for path in &kind.collections {
-            self.add(number, path.get_ref(), &collection);
+            self.add(Of::Kind(number), path.get_ref(), &collection);
         }
         for path in &kind.items {
-            self.add(number, path.get_ref(), &item);
+            self.add(Of::Kind(number), path.get_ref(), &item);
         }
         // Without the body it isn't known which action it is: what holds for all of them, else the careful reading.
         let mut actions: BTreeMap<(&str, &str), OpKind> = BTreeMap::new();
@@ -115,12 +147,21 @@ impl Profile {
             }
         }
         for ((path, method), op) in actions {
-            self.add(number, path, &[(method.into(), op)]);
+            self.add(Of::Kind(number), path, &[(method.into(), op)]);
         }
     }
 
-    fn add(&mut self, kind: usize, path: &str, methods: &[(Box<str>, OpKind)]) {
-        let segments = pattern(path).unwrap_or_default();
+    fn add(&mut self, of: Of, path: &str, methods: &[(Box<str>, OpKind)]) {
+        let both = patterns(path).unwrap_or_default();
+        // A segment that may be missing names nothing that the resource is a part of.
+        let names = |segment: &Segment<'_>| matches!(segment, Segment::Any { is_id: false });
+        let nested = matches!(of, Of::Kind(_)) && both.last().is_some_and(|least| least.iter().any(names));
+        for segments in both {
+            self.add_pattern(of, nested, segments, methods);
+        }
+    }
+
+    fn add_pattern(&mut self, of: Of, nested: bool, segments: Vec<Segment<'_>>, methods: &[(Box<str>, OpKind)]) {
         let id =
             segments.iter().position(|s| matches!(s, Segment::Any { is_id: true } | Segment::Tail { is_id: true }));
         let mut at = 0;
@@ -134,11 +175,11 @@ impl Profile {
         }
         let Some(node) = self.nodes.get_mut(at) else { return };
         let ends = if is_tail { &mut node.tails } else { &mut node.ends };
-        if let Some(end) = ends.iter_mut().find(|end| end.kind == kind && end.id == id) {
+        if let Some(end) = ends.iter_mut().find(|end| end.of == of && end.id == id) {
             end.methods.retain(|(known, _)| methods.iter().all(|(method, _)| method != known));
             end.methods.extend_from_slice(methods);
         } else {
-            ends.push(End { kind, id, methods: methods.to_vec() });
+            ends.push(End { of, id, nested, methods: methods.to_vec() });
         }
     }
 
@@ -199,7 +240,11 @@ impl Profile {
     }
 
     fn serves(&self, end: &End, service: Option<&str>) -> bool {
-        let services = self.file.kinds.get(end.kind).map_or(&[][..], |kind| &kind.services);
+        let services = match end.of {
+            Of::Kind(at) => self.file.kinds.get(at).map(|kind| &kind.services),
+            Of::Discovery(at) => self.file.discovery.get(at).map(|discovery| &discovery.services),
+        };
+        let services = services.map_or(&[][..], Vec::as_slice);
         services.is_empty() || service.is_some_and(|service| services.iter().any(|one| one == service))
     }
 
@@ -219,7 +264,11 @@ impl Profile {
             _ => segments.get(id).copied(),
         });
         let op = end.methods.iter().find(|(known, _)| **known == *method).map_or(OpKind::Unknown, |(_, op)| *op);
-        Matched { kind: self.file.kinds.get(end.kind).map(|kind| kind.name.get_ref().as_str()), id, op }
+        let kind = match end.of {
+            Of::Kind(at) => self.file.kinds.get(at).map(|kind| kind.name.get_ref().as_str()),
+            Of::Discovery(_) => None,
+        };
+        Matched { kind, id, nested: end.nested, op }
     }
 
     /// Collections and items in turn, behind the skipped segments.
@@ -235,13 +284,13 @@ impl Profile {
         match segments {
             [] => NOTHING,
             [.., kind, id] if segments.len() % 2 == 0 => {
-                Matched { kind: Some(*kind), id: Some(*id), op: op(&methods.item) }
+                Matched { kind: Some(*kind), id: Some(*id), nested: false, op: op(&methods.item) }
             }
-            [.., kind] => Matched { kind: Some(*kind), id: None, op: op(&methods.collection) },
+            [.., kind] => Matched { kind: Some(*kind), id: None, nested: false, op: op(&methods.collection) },
         }
     }
 
-    /// The class of a service by its type; `identity` issues and checks credentials.
+    /// The class of a service by its type: `identity`, `internal`.
     pub fn class(&self, service: Option<&str>) -> Option<&str> {
         self.file.platform.classes.get(service?).map(String::as_str)
     }
@@ -261,14 +310,24 @@ impl Profile {
         list.cloned().unwrap_or_default()
     }
 
-    /// Answers to a request on this kind that let `||` go on to the next site.
-    pub fn capacity(&self, kind: Option<&str>) -> Vec<CapacityError> {
+    /// How the agent's own answers are written for the platform's clients.
+    pub fn form(&self) -> Form<'_> {
+        self.file.platform.problems.as_ref().map_or(Form::STANDARD, |problems| Form {
+            content_type: problems.content_type.get_ref(),
+            within: problems.within.as_deref(),
+            message: problems.message.as_deref(),
+        })
+    }
+
+    /// Answers to a request that does `op` on this kind that let `||` go on to the next site.
+    pub fn capacity(&self, kind: Option<&str>, op: OpKind) -> Vec<CapacityError> {
         let own = self.file.kinds.iter().filter(|known| Some(known.name.get_ref().as_str()) == kind);
-        self.file.capacity.iter().chain(own.flat_map(|kind| &kind.capacity)).cloned().collect()
+        let all = self.file.capacity.iter().chain(own.flat_map(|kind| &kind.capacity));
+        all.filter(|error| error.ops.is_empty() || error.ops.contains(&op)).cloned().collect()
     }
 }
 
-const NOTHING: Matched<'static> = Matched { kind: None, id: None, op: OpKind::Unknown };
+const NOTHING: Matched<'static> = Matched { kind: None, id: None, nested: false, op: OpKind::Unknown };
 
 /// Whether a leading segment is skipped: as it is, or with a number in place of `{number}`.
 fn skips(skip: &str, segment: &str) -> bool {

@@ -34,6 +34,9 @@ pub struct File {
     /// For each kind that doesn't say it itself.
     #[serde(default)]
     pub concurrent: Vec<ConcurrentRule>,
+    /// Requests that are about the API itself.
+    #[serde(default)]
+    pub discovery: Vec<Discovery>,
     #[serde(default)]
     pub kinds: Vec<Kind>,
 }
@@ -42,7 +45,8 @@ pub struct File {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Platform {
-    /// Service type → class. The class `identity` issues and checks credentials.
+    /// Service type → class. The class `identity` issues and checks credentials; what a service of the class `internal`
+    /// keeps belongs to the services that call it.
     #[serde(default)]
     pub classes: BTreeMap<String, String>,
     /// Headers by which an outgoing call is linked to the request that caused it, the first found counts.
@@ -50,6 +54,8 @@ pub struct Platform {
     pub correlation: Vec<Correlation>,
     pub credentials: Option<Credentials>,
     pub health: Option<Health>,
+    /// How the agent's own answers are written; as RFC 9457 has it by default.
+    pub problems: Option<Problems>,
 }
 
 /// A header that the application itself carries from a request to the calls that it causes.
@@ -119,6 +125,18 @@ pub struct Health {
     pub status: Vec<u16>,
 }
 
+/// What the platform's clients take for an error message.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Problems {
+    /// The media type that they read.
+    pub content_type: Spanned<String>,
+    /// The member that has the problem. None: it is the document.
+    pub within: Option<String>,
+    /// The member of the problem that they show, besides RFC 9457's: a sentence that begins with the title.
+    pub message: Option<String>,
+}
+
 fn get() -> String {
     "GET".to_owned()
 }
@@ -162,6 +180,9 @@ pub enum OpKind {
     /// A side effect, such as a reboot; never run again.
     Once,
     Delete,
+    /// The API itself is described: a version document, a schema.
+    #[serde(skip_deserializing)]
+    Describe,
     /// The profile says nothing about it.
     #[serde(skip_deserializing)]
     Unknown,
@@ -174,6 +195,9 @@ pub struct CapacityError {
     pub status: u16,
     /// Text that the body must hold.
     pub body: Option<String>,
+    /// What the request must do; none given: anything. What exists at one site only is at no other, be there room or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ops: Vec<OpKind>,
 }
 
 /// What becomes of two concurrent ops (SPEC.md 4.1).
@@ -193,6 +217,17 @@ pub enum Rule {
     BothReverseOrder,
 }
 
+/// Requests that are about the API itself, and about no resource: any site's answer will do.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Discovery {
+    /// Types of the services that have it; none given: all of the platform.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// Path patterns, as a kind's.
+    pub paths: Vec<Spanned<String>>,
+}
+
 /// One kind of resource.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -201,7 +236,7 @@ pub struct Kind {
     /// Types of the services that have it; none given: all of the platform.
     #[serde(default)]
     pub services: Vec<String>,
-    /// Path patterns of the collection: literal segments and `{name}` for any one segment.
+    /// Path patterns of the collection: literal segments, `{name}` for any one segment, `{name?}` for one or none.
     #[serde(default)]
     pub collections: Vec<Spanned<String>>,
     /// Path patterns of one resource: `{id}` is its id, `{id...}` also over several segments at the end.

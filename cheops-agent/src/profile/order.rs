@@ -47,6 +47,10 @@ fn field(text: &str, descending: bool) -> Result<By, &'static str> {
 pub fn of(sort: &Sort, given: impl Fn(&str) -> Vec<String>) -> Vec<By> {
     let named = sort.parameter.as_deref().map(&given).unwrap_or_default();
     let directions = sort.direction.as_deref().map(&given).unwrap_or_default();
+    let renamed = |by: By| match sort.fields.get(by.field.trim_start_matches('/')) {
+        Some(field) => By { field: field.get_ref().clone(), ..by },
+        None => by,
+    };
     let fields = if named.is_empty() {
         let default = sort.default.as_ref().map(|default| parse(default.get_ref(), sort.descending));
         default.and_then(Result::ok).unwrap_or_default()
@@ -55,7 +59,7 @@ pub fn of(sort: &Sort, given: impl Fn(&str) -> Vec<String>) -> Vec<By> {
         let fields: Result<Vec<_>, _> = named.iter().map(|text| parse(text, sort.descending)).collect();
         fields.map(|fields| fields.concat()).unwrap_or_default()
     };
-    let directed = fields.into_iter().take(MAX_FIELDS).enumerate().map(|(at, by)| {
+    let directed = fields.into_iter().take(MAX_FIELDS).map(renamed).enumerate().map(|(at, by)| {
         // A single direction holds for all.
         match directions.get(at).or(directions.first().filter(|_| directions.len() == 1)).map(String::as_str) {
             Some("asc") => By { descending: false, ..by },
@@ -138,6 +142,7 @@ mod tests {
             parameter: Some("sort_key".to_owned()),
             direction: Some("sort_dir".to_owned()),
             descending: true,
+            fields: [("display_name".to_owned(), toml::Spanned::new(0..0, "/name".to_owned()))].into(),
         };
         let asked = |query: &[(&str, &str)]| {
             of(&sort, |name| query.iter().filter(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()).collect())
@@ -149,6 +154,7 @@ mod tests {
             [by("/name", false), by("/size", true)]
         );
         assert_eq!(asked(&[("sort_key", "a:b")]), []);
+        assert_eq!(asked(&[("sort_key", "display_name")]), [by("/name", true)]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub fn profile(data: &[u8]) {
                 let matched = profile.matching(service, method, path);
                 // What it calls an id stands in the path.
                 assert!(matched.id.is_none_or(|id| path.contains(id)));
-                profile.capacity(matched.kind);
+                profile.capacity(matched.kind, matched.op);
             }
         }
     }

@@ -153,7 +153,7 @@ fn offered(api: Api) -> Offered {
 }
 
 /// The profile of all services.
-const PROFILE: &str = "rest";
+const PROFILE: &str = "openstack";
 
 impl Cloud {
     /// Berlin, Paris and Nantes, one process for each one's Nova, and no image.

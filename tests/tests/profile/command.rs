@@ -53,6 +53,11 @@ fn profile_test_says_what_it_makes_of_a_request() {
     }
     assert_eq!(document["correlation"][0]["set"], "req-{uuid}");
 
+    let (code, out, _) = test("openstack", &["--service", "compute"], "GET /v2.1\n");
+    assert!(code == 0 && out.contains("with several sites: answered by one of them, own site first"), "{out}");
+    let (code, out, _) = test("openstack", &["--service", "image"], "GET /v2/images/7\n");
+    assert!(code == 0 && out.contains("with A & B: read at one of them, own site first"), "{out}");
+
     std::fs::write(file, CLOUD.replace("items =", "itmes =")).expect("written");
     let (code, out, err) = test(file, &[], "GET /\n");
     assert_eq!((code, out.as_str()), (1, ""), "a broken profile");

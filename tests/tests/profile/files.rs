@@ -32,7 +32,7 @@ fn a_later_directory_wins_and_rest_is_always_there() {
     let about = |profiles: &Profiles, name: &str| profiles.get(name).and_then(|profile| profile.file.about.clone());
 
     let profiles = Profiles::load(&directories).expect("empty directories");
-    assert_eq!(profiles.names().collect::<Vec<_>>(), ["rest"]);
+    assert_eq!(profiles.names().collect::<Vec<_>>(), ["openstack", "rest"]);
     assert_eq!(profiles.get_or_default("nothing of this name").name, "rest");
 
     put(&first, "a.toml", "a of the first");
@@ -41,7 +41,7 @@ fn a_later_directory_wins_and_rest_is_always_there() {
     put(&second, "rest.toml", "rest of the second");
     std::fs::write(second.path().join("README"), "not a profile").expect("written");
     let profiles = Profiles::load(&directories).expect("valid");
-    assert_eq!(profiles.names().collect::<Vec<_>>(), ["a", "b", "rest"]);
+    assert_eq!(profiles.names().collect::<Vec<_>>(), ["a", "b", "openstack", "rest"]);
     assert_eq!(about(&profiles, "a").as_deref(), Some("a of the first"));
     assert_eq!(about(&profiles, "b").as_deref(), Some("b of the second"));
     assert_eq!(about(&profiles, "rest").as_deref(), Some("rest of the second"));
@@ -65,7 +65,9 @@ fn the_example_in_the_shipped_file_is_a_profile() {
     let example = profile(&format!("version = 1\n{}", example.join("\n")));
     let matched = example.matching(Some("compute"), "POST", "/v2.1/servers/7/action");
     assert_eq!((matched.kind, matched.op), (Some("server"), OpKind::Once));
-    assert_eq!(example.capacity(Some("server")).len(), 2);
+    assert_eq!(example.capacity(Some("server"), OpKind::Create).len(), 2);
+    assert_eq!(example.capacity(Some("server"), OpKind::Once).len(), 0);
+    assert_eq!(example.matching(Some("compute"), "GET", "/").op, OpKind::Describe);
     // every key of the format is shown
     let (model, list) = (
         include_str!("../../../cheops-agent/src/profile/model.rs"),
@@ -95,6 +97,6 @@ fn a_service_names_a_profile_that_is_there() {
     assert!(Profiles::for_config(&config("rest")).is_ok());
     let error = Profiles::for_config(&config("rets")).expect_err("none of this name").to_string();
     assert!(error.contains("no profile \"rets\", which the service S names: did you mean \"rest\"?"), "{error}");
-    let error = Profiles::for_config(&config("openshift")).expect_err("none of this name").to_string();
-    assert!(error.contains("; there are: rest"), "{error}");
+    let error = Profiles::for_config(&config("kubernetes-of-mine")).expect_err("none of this name").to_string();
+    assert!(error.contains("; there are: openstack, rest"), "{error}");
 }

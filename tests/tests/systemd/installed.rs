@@ -37,6 +37,7 @@ fn everything_is_installed_once_and_taken_away_whole() -> anyhow::Result<()> {
         ("usr/lib/sysusers.d/cheops.conf", 0o644),
         ("usr/lib/tmpfiles.d/cheops.conf", 0o644),
         ("usr/share/cheops/profiles/rest.toml", 0o644),
+        ("usr/share/cheops/profiles/openstack.toml", 0o644),
         ("usr/share/man/man1/cheops-exec.1", 0o644),
         ("usr/share/man/man8/cheops-agent.8", 0o644),
         ("usr/share/bash-completion/completions/cheops", 0o644),

@@ -13,7 +13,7 @@ use crate::act::run::run;
 use crate::act::scoped::{Ran, RunError, Scoped};
 use crate::act::upstream::DialError;
 use crate::http::reply::{self, Manner};
-use crate::http::{AnswerHead, BodyLength, Code, Problem, RequestHead};
+use crate::http::{AnswerHead, BodyLength, Code, Form, Problem, RequestHead};
 use crate::observe::{Limit, Passthrough, Refused};
 use crate::plan::{self, Asked, Choice, Decision, Destination, Plan, Route, World};
 use crate::scope::carriers;
@@ -250,13 +250,28 @@ impl Connection {
         log: Log<'_>,
     ) -> Result<(), Close> {
         let manner = Manner::of(head, body_taken && !self.shared.closing.is_set());
-        let sent = self.client.send(reply::problem(problem, log.id(), manner)).await;
+        let answer = self.in_its_form(head, problem, log.id(), manner);
+        let sent = self.client.send(answer).await;
         log.refused(self, problem);
         match sent {
             Err(_) => Err(Close::Reset),
             Ok(()) if manner.persists => Ok(()),
             Ok(()) => Err(Close::Fin),
         }
+    }
+}
+
+impl Connection {
+    /// As the addressed service's clients expect an error.
+    fn in_its_form(&self, head: &RequestHead, problem: &Problem, id: &str, manner: Manner) -> Bytes {
+        let (snapshot, profiles) = (self.shared.snapshot.load(), self.shared.profiles.load());
+        let orig = self.taken.orig;
+        let service = match plan::target::addressed(&snapshot, orig, head.target()) {
+            Ok(found) => Some(found.service),
+            Err(_) => snapshot.at(orig.get()).next().map(|found| found.service),
+        };
+        let profile = service.map(|service| profiles.get_or_default(&service.profile));
+        reply::problem_in(problem, id, manner, profile.map_or(Form::STANDARD, |profile| profile.form()))
     }
 }
 

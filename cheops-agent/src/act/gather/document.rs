@@ -1,9 +1,9 @@
 //! What stands around the united list: one site's document, with what differs in it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::source::Source;
-use super::{place, segments};
+use super::{place, relation, segments};
 use crate::profile::List;
 
 /// A field around the list with another value than the site's.
@@ -105,6 +105,20 @@ fn set(value: &mut Value, path: &[String], new: Value) {
         *value = new;
         return;
     };
+    if let Some(rel) = relation(name)
+        && !value.is_object()
+    {
+        let Value::Array(links) = value else {
+            *value = Value::Array(Vec::new());
+            return set(value, path, new);
+        };
+        let is = |link: &Value| link.get("rel").and_then(Value::as_str) == Some(rel);
+        if !links.iter().any(is) {
+            links.push(json!({ "rel": rel }));
+        }
+        links.iter_mut().filter(|link| is(link)).take(1).for_each(|link| set(link, rest, new.clone()));
+        return;
+    }
     if let Ok(at) = name.parse::<usize>().map(|at| at.min(64))
         && !value.is_object()
     {
@@ -132,8 +146,6 @@ fn set(value: &mut Value, path: &[String], new: Value) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -146,5 +158,11 @@ mod tests {
         assert_eq!(made(json!({"a": 1}), "/continue"), json!({"a": 1, "continue": "x"}));
         assert_eq!(made(json!([{"href": "old", "rel": "next"}]), "/0/href"), json!([{"href": "x", "rel": "next"}]));
         assert_eq!(made(json!(null), ""), json!("x"));
+        assert_eq!(made(Value::Null, "/rel=next/href"), json!([{"rel": "next", "href": "x"}]));
+        let previous = json!([{"rel": "previous", "href": "p"}]);
+        let both = json!([{"rel": "previous", "href": "p"}, {"rel": "next", "href": "x"}]);
+        assert_eq!(made(previous.clone(), "/rel=next/href"), both);
+        assert_eq!(super::super::get(&both, &segments("/rel=next/href")), Some(&json!("x")));
+        assert_eq!(super::super::get(&previous, &segments("/rel=next/href")), None);
     }
 }

@@ -6,10 +6,10 @@ use super::*;
 use crate::metadata::latency::{Measured, Placed, State};
 
 /// A distance in the world: by whom, to whom, milliseconds, how old in seconds.
-type Known<'a> = (&'a str, &'a str, u64, u64);
+pub(super) type Known<'a> = (&'a str, &'a str, u64, u64);
 
 /// Berlin, Paris and Nantes, all alive, with these distances.
-fn fixture(known: &[Known<'_>]) -> Fixture {
+pub(super) fn fixture(known: &[Known<'_>]) -> Fixture {
     let mut fixture = Fixture::new();
     for site in ["Paris", "Nantes"] {
         fixture.distances.stands(&site.into(), State::Alive);
@@ -23,7 +23,7 @@ fn fixture(known: &[Known<'_>]) -> Fixture {
     fixture
 }
 
-const ALL: [Known<'_>; 5] = [
+pub(super) const ALL: [Known<'_>; 5] = [
     ("Berlin", "Paris", 20, 0),
     ("Berlin", "Nantes", 60, 1),
     ("Paris", "Berlin", 20, 0),

@@ -1,5 +1,7 @@
 //! What a profile says of lists.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -93,4 +95,7 @@ pub struct Sort {
     /// Whether a field without direction descends.
     #[serde(default)]
     pub descending: bool,
+    /// Names of fields in requests → pointers into elements, where these are called otherwise.
+    #[serde(default)]
+    pub fields: BTreeMap<String, Spanned<String>>,
 }
