@@ -17,7 +17,7 @@ mod resolve;
 mod tests;
 pub mod tree;
 
-pub use carriers::{Carried, Carrier};
+pub use carriers::{Allowed, Carried, Carrier};
 pub use completed::Completed;
 pub use error::ScopeError;
 pub use parser::{parse, parse_bytes};

@@ -4,6 +4,8 @@
 mod life;
 #[path = "exec/line.rs"]
 mod line;
+#[path = "exec/login.rs"]
+mod login;
 #[path = "exec/tree.rs"]
 mod tree;
 

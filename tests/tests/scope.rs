@@ -1,5 +1,7 @@
 //! Suite `scope`: scope-lang, its normal form, where a request carries it, and that no input hurts.
 
+#[path = "scope/beside.rs"]
+mod beside;
 #[path = "scope/cases.rs"]
 mod cases;
 #[path = "scope/command.rs"]
@@ -17,7 +19,9 @@ use cheops_agent::config::{HostHeader, ScopeCarriers, WhenAgentDown};
 use cheops_agent::http::Code;
 use cheops_agent::http::head::RequestHead;
 use cheops_agent::metadata::{Service, Site, Snapshot};
-use cheops_agent::scope::{self, Carrier, Expr, Item, MAX_BYTES, Name, Scope, ScopeError, Span, Star, carriers};
+use cheops_agent::scope::{
+    self, Allowed, Carrier, Expr, Item, MAX_BYTES, Name, Scope, ScopeError, Span, Star, carriers,
+};
 use nix::time::{ClockId, clock_gettime};
 use proptest::prelude::*;
 
@@ -153,14 +157,24 @@ fn head(text: &str) -> RequestHead {
     RequestHead::parse(Bytes::copy_from_slice(text.as_bytes()), 100).expect(text)
 }
 
-/// What [`carriers::find`] makes of a request with this target and these field lines: the scope, and the head left over.
+/// What [`carriers::find`] makes of a request with this target and these field lines, where only the header and, as it
+/// may be, the parameter carry scopes.
 fn found(target: &str, fields: &str, parameter: bool) -> Result<Option<(Scope, Carrier, String)>, ScopeError> {
-    let names = ScopeCarriers { header: "X-Scope".into(), parameter: "scope".into() };
+    found_by(&ScopeCarriers::default(), Allowed { parameter, token: None }, target, fields)
+}
+
+/// The scope, and the head left over.
+fn found_by(
+    names: &ScopeCarriers,
+    allowed: Allowed<'_>,
+    target: &str,
+    fields: &str,
+) -> Result<Option<(Scope, Carrier, String)>, ScopeError> {
     // RFC 9112, 3.2.4: no other method has that target.
     let method = if target == "*" { "OPTIONS" } else { "GET" };
     let head = head(&format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{fields}Z: 1\r\n\r\n"));
-    let carried = carriers::find(&head, &names, parameter)?;
-    assert!(carried.is_none() || carriers::may_carry(&head, &names));
+    let carried = carriers::find(&head, names, allowed)?;
+    assert!(carried.is_none() || carriers::may_carry(&head, names));
     Ok(carried.map(|carried| {
         let left = head.without(&carried.cut);
         (carried.scope, carried.source, String::from_utf8(left.to_vec()).expect("ASCII"))

@@ -318,6 +318,7 @@ fn tell(shared: &Shared, envelope: &Envelope, seen: &Seen, ended: Result<Option<
         method: seen.method.clone(),
         path: seen.path.clone(),
         scope: envelope.scope.clone(),
+        scope_source: None,
         plan: "peer",
         sites: vec![envelope.site.to_string()],
         status: counted.status,

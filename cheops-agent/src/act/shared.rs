@@ -50,12 +50,13 @@ pub struct Shared {
 impl Shared {
     /// Without peers and without a mark; the start of the agent sets what there is of them.
     pub fn new(
-        config: Config,
+        mut config: Config,
         snapshot: Snapshot,
         profiles: Profiles,
         origins: Arc<dyn Origins>,
         observer: Arc<Observer>,
     ) -> Self {
+        config.scope.tokens = profiles.scope_headers();
         Self {
             config: ArcSwap::from_pointee(config),
             snapshot: ArcSwap::from_pointee(snapshot),

@@ -97,6 +97,7 @@ mod tests {
             method: "GET".into(),
             path: "/".into(),
             scope: scope.map(str::to_owned),
+            scope_source: scope.map(|_| "header"),
             plan: "direct",
             sites: Vec::new(),
             status: None,

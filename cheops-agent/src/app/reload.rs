@@ -29,11 +29,12 @@ pub async fn reload(started: &Started, level: &Level, level_is_fixed: bool) {
 
 async fn apply(started: &Started, level: &Level, level_is_fixed: bool) -> anyhow::Result<Changes> {
     let agent = &started.agent;
-    let loaded = config::load(&agent.config_path)?;
+    let mut loaded = config::load(&agent.config_path)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let profiles = Profiles::for_config(&loaded.config)?;
+    loaded.config.scope.tokens = profiles.scope_headers();
     let (next, changes) = config::reload::reload(&agent.config(), loaded.config);
     if let (Some(ends), Some(peer)) = (&started.peers, &next.peer) {
         ends.take_up(&next, peer, &agent.metadata)?;

@@ -15,7 +15,7 @@ use crate::http::head::RequestHead;
 use crate::plan::target;
 use crate::profile::load::load_file;
 use crate::profile::{List, Matched, OpKind, Profile, Profiles};
-use crate::scope::carriers;
+use crate::scope::carriers::{self, Allowed};
 
 /// The most that is read of a request: its head is what counts.
 const MOST: u64 = 1 << 20;
@@ -109,8 +109,8 @@ fn document(profile: &Profile, head: &RequestHead, test: &Test) -> Value {
         .iter()
         .map(|id| json!({ "header": id.header, "value": found(&id.header), "set": id.set, "restore": id.restore }))
         .collect();
-    let names = ScopeCarriers { header: "X-Scope".into(), parameter: "scope".into() };
-    let (scope, problem) = match carriers::find(head, &names, true) {
+    let allowed = Allowed { parameter: true, token: profile.scope_header() };
+    let (scope, problem) = match carriers::find(head, &ScopeCarriers::default(), allowed) {
         Ok(carried) => (carried.map(|carried| carried.scope.to_string()), None),
         Err(error) => (None, Some(error.to_string())),
     };

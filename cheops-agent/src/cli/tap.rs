@@ -93,13 +93,14 @@ fn line(event: &Value) -> String {
         (status, code) => format!("{status}({code})"),
     };
     format!(
-        "{} {} {} {} {} scope={} plan={} sites={} {status} {:.1}ms",
+        "{} {} {} {} {} scope={} from={} plan={} sites={} {status} {:.1}ms",
         field(event, "id"),
         field(event, "client"),
         field(event, "service"),
         field(event, "method"),
         field(event, "path"),
         field(event, "scope"),
+        field(event, "scope-source"),
         field(event, "plan"),
         field(event, "sites"),
         seconds * 1000.0,
@@ -123,11 +124,11 @@ mod tests {
     fn a_line_has_every_part() {
         let event = serde_json::json!({
             "id": "x", "client": "10.0.0.9:1", "service": "Glance", "method": "GET", "path": "/v2", "scope": "{Glance: Paris}",
-            "plan": "at", "sites": ["Paris"], "status": 503, "code": "peer-unreachable", "seconds": 0.0125
+            "scope-source": "basic", "plan": "at", "sites": ["Paris"], "status": 503, "code": "peer-unreachable", "seconds": 0.0125
         });
         assert_eq!(
             line(&event),
-            "x 10.0.0.9:1 Glance GET /v2 scope={Glance: Paris} plan=at sites=Paris 503(peer-unreachable) 12.5ms"
+            "x 10.0.0.9:1 Glance GET /v2 scope={Glance: Paris} from=basic plan=at sites=Paris 503(peer-unreachable) 12.5ms"
         );
     }
 }

@@ -71,6 +71,7 @@ keys! {
 
     "scope.header" Text, Default(r#""X-Scope""#), "The header that carries a request's scope.";
     "scope.parameter" Text, Default(r#""scope""#), "The query parameter that carries a request's scope.";
+    "scope.basic" Flag, Default("false"), "Whether the password of the login cheops-scope is a scope: of a .netrc, for clients that can't send a header.";
 
     "peer.listen" Address, Required, "Where other sites' agents reach this one.";
     "peer.ca" Path, Means("that of cheops site init or join"), "The federation's certificate authority, PEM.";

@@ -34,10 +34,41 @@ pub struct Loaded {
 /// # Errors
 /// Every mistake of every file, each with its place.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    read(path, None)
+}
+
+/// [`load`], as if this drop-in held that text; without a text, as if it weren't there.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(path: &Path, drop_in: &Path, text: Option<&str>) -> Result<Loaded, ConfigError> {
+    read(path, Some((drop_in, text)))
+}
+
+/// The directory of a configuration's drop-ins.
+pub fn drop_ins(path: &Path) -> PathBuf {
+    path.with_extension("d")
+}
+
+fn read(path: &Path, instead: Option<(&Path, Option<&str>)>) -> Result<Loaded, ConfigError> {
     let mut findings = Findings::default();
     let mut sources = Vec::new();
-    for file in files(path, &mut findings) {
-        match fs::read_to_string(&file) {
+    let mut files = files(path, &mut findings);
+    if let Some((drop_in, _)) = instead
+        && !files.iter().any(|file| file == drop_in)
+    {
+        files.push(drop_in.to_owned());
+        if let Some(drop_ins) = files.get_mut(1..) {
+            drop_ins.sort();
+        }
+    }
+    for file in files {
+        let read = match instead {
+            Some((drop_in, None)) if file == drop_in => continue,
+            Some((drop_in, Some(text))) if file == drop_in => Ok(text.to_owned()),
+            _ => fs::read_to_string(&file),
+        };
+        match read {
             Ok(text) => sources.push(Arc::new(Source { path: file, text })),
             Err(error) => findings.error(None, format!("{}: {error}", file.display())),
         }
@@ -55,7 +86,7 @@ pub fn from_text(text: &str) -> Result<Loaded, ConfigError> {
 
 fn files(path: &Path, findings: &mut Findings) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
-    let directory = path.with_extension("d");
+    let directory = drop_ins(path);
     match fs::read_dir(&directory) {
         Ok(entries) => {
             let drop_ins = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -134,7 +165,12 @@ fn build(raw: Raw) -> Option<Config> {
             when_agent_down: raw.when_agent_down,
             probe_every: raw.probe_every.value,
         },
-        scope: ScopeCarriers { header: raw.scope_header.value, parameter: raw.scope_parameter.value },
+        scope: ScopeCarriers {
+            header: raw.scope_header.value,
+            parameter: raw.scope_parameter.value,
+            basic: raw.scope_basic,
+            tokens: Vec::new(),
+        },
         peer,
         metadata: build_metadata(raw.metadata),
         admin: AdminConfig {

@@ -80,6 +80,16 @@ pub struct ScopeCarriers {
     pub header: String,
     /// The query parameter's name, compared exactly.
     pub parameter: String,
+    /// Whether the password of the login `cheops-scope` is a scope (`Authorization: Basic`), as a `.netrc` has it.
+    pub basic: bool,
+    /// Headers in which a token may carry a scope behind it. The profiles say so, not a key.
+    pub tokens: Vec<String>,
+}
+
+impl Default for ScopeCarriers {
+    fn default() -> Self {
+        Self { header: "X-Scope".to_owned(), parameter: "scope".to_owned(), basic: false, tokens: Vec::new() }
+    }
 }
 
 /// Agent to agent.
@@ -219,7 +229,7 @@ pub struct Timeouts {
 /// The log, on standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// A level, or filters as `tracing_subscriber::filter::Targets` reads them.
+    /// A level, or filters as `tracing_subscriber::EnvFilter` reads them.
     pub level: String,
     pub format: LogFormat,
 }

@@ -18,6 +18,8 @@ pub struct RequestEvent {
     pub path: String,
     /// Normal form.
     pub scope: Option<String>,
+    /// Where the scope was found: `header`, `parameter`, `basic`, `token`, `session`, `workflow`. None of a peer's request.
+    pub scope_source: Option<&'static str>,
     /// `direct`, `at`, `first-of`, `refused`.
     pub plan: &'static str,
     /// The sites that were tried, in order; the last one answered.

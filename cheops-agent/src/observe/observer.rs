@@ -273,6 +273,7 @@ mod tests {
             method: "GET".into(),
             path: "/v2/images".into(),
             scope: None,
+            scope_source: None,
             plan: "direct",
             sites: vec!["Berlin".into()],
             status: Some(200),

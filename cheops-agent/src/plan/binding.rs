@@ -23,7 +23,7 @@ pub(super) enum By {
     OwnSite,
     /// What it keeps belongs to the service that calls it, whose site serves it.
     Internal,
-    /// Under `exec` it stays where it is asked, because it issues and checks credentials.
+    /// It stays where it is asked, because it issues and checks credentials, and the scope wasn't said of it.
     Identity,
 }
 
@@ -85,12 +85,13 @@ pub(super) struct Placed<'a> {
     pub(super) elsewhere: bool,
 }
 
-/// The binding of the addressed service by a request's or an `exec` session's scope, resolved.
+/// The binding of the addressed service by a request's or an `exec` session's scope, resolved. `blanket`: all requests of
+/// the client carry it alike.
 pub(super) fn of_request(
     scope: &Scope,
     service: &Service,
     entry: &SiteName,
-    in_session: bool,
+    blanket: bool,
     is_identity: bool,
     wants: Wants,
     world: &World<'_>,
@@ -103,17 +104,17 @@ pub(super) fn of_request(
     if let Some(expr) = named.or(bare.as_deref()) {
         unbuilt(expr, wants).map_or(Ok(()), Err)?;
     }
-    if !matches!(wants, Wants::List | Wants::Describe) && (speaks || !in_session) {
+    if !matches!(wants, Wants::List | Wants::Describe) && (speaks || !blanket) {
         scope.items.iter().try_for_each(built)?;
     }
     let stays = |by| Ok(Binding::stays(by, entry));
     match (named, bare) {
-        (Some(_), Some(bare)) if !in_session => {
+        (Some(_), Some(bare)) if !blanket => {
             let message = format!("{name}, which the request addresses, is bound twice: by its name and without one");
             Err(ScopeError::at(bare.span(), message).suggest("say which service this place is for").problem())
         }
         (Some(expr), _) => Binding::to(By::Name, expr, service, entry, wants, world),
-        (None, Some(_)) if in_session && is_identity => stays(By::Identity),
+        (None, Some(_)) if blanket && is_identity => stays(By::Identity),
         (None, Some(expr)) => Binding::to(By::Bare, &expr, service, entry, wants, world),
         (None, None) => stays(By::Default),
     }

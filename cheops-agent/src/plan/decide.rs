@@ -11,7 +11,8 @@ use crate::metadata::snapshot::{Addressed, Service};
 use crate::metadata::{Distances, Snapshot};
 use crate::names::{ServiceName, SiteName};
 use crate::profile::{Matched, OpKind, Profile, Profiles};
-use crate::scope::{self, Carrier, Completed, Scope, carriers};
+use crate::scope::carriers::{self, Allowed};
+use crate::scope::{self, Carrier, Completed, Scope};
 
 use super::binding::{self, Binding};
 use super::marker::Marker;
@@ -108,11 +109,18 @@ impl<'a> Counts<'a> {
 
 fn examine(asked: &Asked<'_>, world: &World<'_>) -> Result<Option<(Plan, Bytes)>, Problem> {
     let addressed = target::addressed(world.snapshot, asked.orig, asked.head.target());
-    let parameter = match &addressed {
-        Ok(found) => found.service.parameter,
-        Err(_) => world.snapshot.at(asked.orig.get()).any(|found| found.service.parameter),
+    let token = |service: &Service| world.profiles.get_or_default(&service.profile).scope_header();
+    let allowed = match &addressed {
+        Ok(found) => Allowed { parameter: found.service.parameter, token: token(found.service) },
+        Err(_) => {
+            let at = || world.snapshot.at(asked.orig.get());
+            Allowed {
+                parameter: at().any(|found| found.service.parameter),
+                token: at().find_map(|found| token(found.service)),
+            }
+        }
     };
-    let carried = carriers::find(asked.head, world.carriers, parameter).map_err(|error| error.problem())?;
+    let carried = carriers::find(asked.head, world.carriers, allowed).map_err(|error| error.problem())?;
     let cut = carried.as_ref().map(|carried| carried.cut.clone()).unwrap_or_default();
     let mut outranked = Vec::new();
     let counts = if let Some(carried) = carried {
@@ -121,6 +129,8 @@ fn examine(asked: &Asked<'_>, world: &World<'_>) -> Result<Option<(Plan, Bytes)>
         let source = match carried.source {
             Carrier::Header => ScopeSource::Header,
             Carrier::Parameter => ScopeSource::Parameter,
+            Carrier::Basic => ScopeSource::Basic,
+            Carrier::Token => ScopeSource::Token,
         };
         Some(Counts::Own(resolved(&carried.scope, world)?, source))
     } else if let Some(workflow) = asked.workflow {
@@ -228,9 +238,9 @@ impl<'a> Request<'a> {
             Counts::Own(scope, source) => {
                 let entry = self.found.site;
                 let is_identity = self.class() == Some("identity");
-                let in_session = source == ScopeSource::Session;
+                let blanket = source.is_blanket();
                 let binding =
-                    binding::of_request(&scope, service, entry, in_session, is_identity, self.wants, &self.world)?;
+                    binding::of_request(&scope, service, entry, blanket, is_identity, self.wants, &self.world)?;
                 let completed = binding::complete(&scope, &service.name, entry, binding.by);
                 let scope = CarriedScope { source, normal: scope.to_string(), completed: completed.to_string() };
                 return Ok((binding, scope, entry.clone()));

@@ -64,10 +64,33 @@ pub struct CarriedScope {
 pub enum ScopeSource {
     Header,
     Parameter,
+    /// The password of the login `cheops-scope`.
+    Basic,
+    /// What stands behind its token.
+    Token,
     /// `cheops exec`.
     Session,
     /// The request that caused this one.
     Workflow,
+}
+
+impl ScopeSource {
+    /// Whether all requests of a client carry the scope alike, so that it wasn't said of this one's service in particular.
+    pub fn is_blanket(self) -> bool {
+        matches!(self, Self::Basic | Self::Token | Self::Session)
+    }
+
+    /// As explain and the tap name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Parameter => "parameter",
+            Self::Basic => "basic",
+            Self::Token => "token",
+            Self::Session => "session",
+            Self::Workflow => "workflow",
+        }
+    }
 }
 
 /// Whether a request chooses a site, for its workflow's later calls too.

@@ -39,6 +39,8 @@ fn place(source: ScopeSource) -> &'static str {
     match source {
         ScopeSource::Header => "the request's header",
         ScopeSource::Parameter => "the request's query",
+        ScopeSource::Basic => "the login cheops-scope",
+        ScopeSource::Token => "behind the request's token",
         ScopeSource::Workflow => "the request that caused this one",
         ScopeSource::Session => "cheops exec",
     }
@@ -93,7 +95,8 @@ pub(super) fn binding(service: &ServiceName, binding: &Binding) -> Reason {
             ),
         ),
         By::Identity => {
-            reason("identity-stays", format!("{service} checks credentials: under cheops exec it stays at {sites}"))
+            let why = "checks credentials: a scope that all requests of a client carry leaves it";
+            reason("identity-stays", format!("{service} {why} at {sites}"))
         }
     }
 }

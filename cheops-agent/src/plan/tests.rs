@@ -1,6 +1,7 @@
 //! The decision, enumerated: forms of scopes × methods × entry sites × carriers.
 
 mod around;
+mod carried;
 mod forwarding;
 mod inherited;
 mod prefixes;
@@ -99,7 +100,7 @@ impl Fixture {
             snapshot: Snapshot { sites: SITES.map(|name| (name.into(), site(name))).into(), services },
             distances: Distances::default(),
             profiles: Profiles::load(&[directory.path().to_owned()]).expect("valid"),
-            carriers: ScopeCarriers { header: "X-Scope".into(), parameter: "scope".into() },
+            carriers: ScopeCarriers::default(),
             here: "Berlin".into(),
         }
     }

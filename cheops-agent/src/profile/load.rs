@@ -1,6 +1,6 @@
 //! Profiles from files, each fault at its line; those that are shipped are built in, so that there always is `rest`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,6 +109,13 @@ impl Profiles {
     /// A profile by its name, else the default.
     pub fn get_or_default(&self, name: &str) -> &Arc<Profile> {
         self.get(name).unwrap_or(&self.default)
+    }
+
+    /// The headers in which some profile's tokens carry a scope.
+    pub fn scope_headers(&self) -> Vec<String> {
+        let headers: BTreeSet<String> =
+            self.by_name.values().filter_map(|profile| profile.scope_header()).map(str::to_ascii_lowercase).collect();
+        headers.into_iter().collect()
     }
 
     /// Every name.

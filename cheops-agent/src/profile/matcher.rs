@@ -295,6 +295,12 @@ impl Profile {
         self.file.platform.classes.get(service?).map(String::as_str)
     }
 
+    /// The header in which a token may carry a scope behind it.
+    pub fn scope_header(&self) -> Option<&str> {
+        let credentials = self.file.platform.credentials.as_ref();
+        credentials.filter(|credentials| credentials.carries_scope).map(|credentials| credentials.header.as_str())
+    }
+
     /// Headers that link a call to the request that caused it, in the order in which they count.
     pub fn correlation(&self) -> &[Correlation] {
         &self.file.platform.correlation

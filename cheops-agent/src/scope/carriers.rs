@@ -3,6 +3,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use memchr::memmem;
 use percent_encoding::percent_decode;
 
 use crate::config::ScopeCarriers;
@@ -17,7 +21,17 @@ use super::{Scope, ScopeError, parse};
 pub enum Carrier {
     Header,
     Parameter,
+    /// The password of [`LOGIN`] in `Authorization: Basic` (RFC 7617), which clients take from a `.netrc`.
+    Basic,
+    /// Behind the caller's token and [`MARK`].
+    Token,
 }
+
+/// The user whose password is a scope.
+pub const LOGIN: &str = "cheops-scope";
+
+/// What stands between a token and its scope.
+pub const MARK: &[u8] = b"!SCOPE!";
 
 /// A request's own scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,33 +44,36 @@ pub struct Carried {
     pub text: String,
 }
 
+/// What may carry a scope to the addressed service, besides what the configuration lets carry one to all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allowed<'a> {
+    /// The query parameter; else it is the application's own.
+    pub parameter: bool,
+    /// The header whose token does.
+    pub token: Option<&'a str>,
+}
+
 /// Finds the scope that a request carries by itself. The parameter counts only if the service allows it and its decoded
 /// value begins with `{` (AMENDMENTS 12); else it is the application's own.
 ///
 /// # Errors
 /// Several scopes in one request, or a scope that is none.
-pub fn find(
-    head: &RequestHead,
-    carriers: &ScopeCarriers,
-    parameter_allowed: bool,
-) -> Result<Option<Carried>, ScopeError> {
-    let mut header = None;
-    for field in head.named(&carriers.header) {
-        if header.replace(field).is_some() {
-            return Err(several(format!("the request has several {} headers", carriers.header)));
-        }
-    }
-    let parameter = if parameter_allowed { in_query(head.target(), &carriers.parameter)? } else { None };
-    match (header, parameter) {
-        (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(several(format!(
-            "the request has both a {} header and a {} parameter",
-            carriers.header, carriers.parameter
-        ))),
-        (Some(field), None) => carried(head.value(field), Carrier::Header, field.line_range()).map(Some),
-        (None, Some((value, range))) => {
-            let start = head.target_range().start;
-            carried(&value, Carrier::Parameter, start + range.start..start + range.end).map(Some)
+pub fn find(head: &RequestHead, carriers: &ScopeCarriers, allowed: Allowed<'_>) -> Result<Option<Carried>, ScopeError> {
+    let parameter = allowed.parameter.then_some(carriers.parameter.as_str());
+    let mut places = in_header(head, &carriers.header)
+        .chain(parameter.into_iter().flat_map(|name| in_query(head, name)))
+        .chain(carriers.basic.then(|| in_logins(head)).into_iter().flatten())
+        .chain(allowed.token.into_iter().flat_map(|name| behind_token(head, name)));
+    let Some(first) = places.next() else { return Ok(None) };
+    match places.next() {
+        None => first.carried().map(Some),
+        Some(second) => {
+            let [one, other] = [&first, &second].map(|place| place.names(carriers, allowed));
+            let told = match first.source == second.source {
+                true => format!("several {}", one.1),
+                false => format!("both a {} and a {}", one.0, other.0),
+            };
+            Err(ScopeError::of(Code::SeveralScopes, format!("the request has {told}")))
         }
     }
 }
@@ -66,6 +83,47 @@ pub fn may_carry(head: &RequestHead, carriers: &ScopeCarriers) -> bool {
     let (_, query) = head.target().split_once('?').unwrap_or_default();
     head.named(&carriers.header).next().is_some()
         || query.split('&').any(|pair| value_of(pair, &carriers.parameter).is_some())
+        || (carriers.basic && in_logins(head).next().is_some())
+        || carriers.tokens.iter().any(|name| behind_token(head, name).next().is_some())
+}
+
+/// Where a scope stands in a head.
+struct Place<'a> {
+    source: Carrier,
+    /// Of a parameter decoded, of others as it stands.
+    value: Cow<'a, [u8]>,
+    cut: Range<usize>,
+}
+
+impl Place<'_> {
+    /// What it is called: one, and several of them.
+    fn names(&self, carriers: &ScopeCarriers, allowed: Allowed<'_>) -> (String, String) {
+        let (header, parameter) = (&carriers.header, &carriers.parameter);
+        let token = allowed.token.unwrap_or_default();
+        match self.source {
+            Carrier::Header => (format!("{header} header"), format!("{header} headers")),
+            Carrier::Parameter => (format!("{parameter} parameter"), format!("{parameter} parameters")),
+            Carrier::Basic => (format!("login {LOGIN}"), format!("logins {LOGIN}")),
+            Carrier::Token => (format!("scope behind {token}"), format!("scopes behind {token}")),
+        }
+    }
+
+    fn carried(self) -> Result<Carried, ScopeError> {
+        let text = match self.source {
+            Carrier::Basic => password(&self.value)?,
+            _ => utf8(&self.value)?.to_owned(),
+        };
+        let scope = parse(&text)?;
+        Ok(Carried { scope, source: self.source, cut: vec![self.cut], text })
+    }
+}
+
+fn in_header<'a>(head: &'a RequestHead, name: &'a str) -> impl Iterator<Item = Place<'a>> {
+    head.named(name).map(|field| Place {
+        source: Carrier::Header,
+        value: head.value(field).into(),
+        cut: field.line_range(),
+    })
 }
 
 /// The value of a `name=value` pair, as it stands.
@@ -73,36 +131,18 @@ fn value_of<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
     pair.strip_prefix(name).and_then(|rest| rest.strip_prefix('='))
 }
 
-fn several(message: String) -> ScopeError {
-    ScopeError::of(Code::SeveralScopes, message)
-}
-
-fn carried(value: &[u8], source: Carrier, cut: Range<usize>) -> Result<Carried, ScopeError> {
-    let text = utf8(value)?.to_owned();
-    let scope = parse(&text)?;
-    Ok(Carried { scope, source, cut: vec![cut], text })
-}
-
-/// A parameter that is a scope: its decoded value, and the range of the target that goes with it.
-type Parameter<'a> = (Cow<'a, [u8]>, Range<usize>);
-
-/// The one parameter of this name that is a scope.
-fn in_query<'a>(target: &'a str, name: &str) -> Result<Option<Parameter<'a>>, ScopeError> {
-    let Some(query) = target.find('?').map(|mark| mark + 1) else { return Ok(None) };
-    let mut found = None;
-    let mut start = query;
-    for pair in target.get(query..).unwrap_or_default().split('&') {
-        let end = start + pair.len();
-        let value = value_of(pair, name).map(decode);
-        if let Some(value) = value.filter(|value| value.starts_with(b"{")) {
-            let cut = cut(query, start, end, target.len());
-            if found.replace((value, cut)).is_some() {
-                return Err(several(format!("the request has several {name} parameters")));
-            }
-        }
-        start = end + 1;
-    }
-    Ok(found)
+/// The parameters of this name that are scopes.
+fn in_query<'a>(head: &'a RequestHead, name: &'a str) -> impl Iterator<Item = Place<'a>> {
+    let (target, at) = (head.target(), head.target_range().start);
+    let query = target.find('?').map_or(target.len(), |mark| mark + 1);
+    let mut next = query;
+    target.get(query..).unwrap_or_default().split('&').filter_map(move |pair| {
+        let (start, end) = (next, next + pair.len());
+        next = end + 1;
+        let value = decode(value_of(pair, name)?);
+        let cut = cut(query, start, end, target.len());
+        value.starts_with(b"{").then(|| Place { source: Carrier::Parameter, value, cut: at + cut.start..at + cut.end })
+    })
 }
 
 /// The pair with the sign that joins it: the `?` of a query that holds nothing else, the `&` behind the first pair, the
@@ -121,5 +161,75 @@ fn decode(value: &str) -> Cow<'_, [u8]> {
         Cow::Owned(percent_decode(value.replace('+', " ").as_bytes()).collect())
     } else {
         percent_decode(value.as_bytes()).into()
+    }
+}
+
+/// The credentials of [`LOGIN`]. Anybody else's are the application's.
+fn in_logins(head: &RequestHead) -> impl Iterator<Item = Place<'_>> {
+    head.named("authorization").filter_map(|field| {
+        let value = login(head.value(field))?.into();
+        Some(Place { source: Carrier::Basic, value, cut: field.line_range() })
+    })
+}
+
+/// [`LOGIN`] in base64: its twelve bytes are sixteen letters, whatever follows them.
+const LETTERS: &[u8] = b"Y2hlb3BzLXNjb3Bl";
+
+/// `Authorization`'s value, if it is of [`LOGIN`]: what stands in base64. Decodes nothing.
+fn login(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked("Basic ".len())?;
+    let letters = rest.trim_ascii_start();
+    // The colon behind the name is the next letter and a part of the one after it.
+    let is_login = scheme.eq_ignore_ascii_case(b"Basic ")
+        && letters.strip_prefix(LETTERS).is_some_and(|rest| matches!(rest, [b'O', b'g'..=b'v', ..]));
+    is_login.then_some(letters)
+}
+
+/// Clients differ in whether they pad.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The password in credentials of [`LOGIN`]. Python's requests writes Latin-1 where others write UTF-8 (RFC 7617, 2.1).
+fn password(letters: &[u8]) -> Result<String, ScopeError> {
+    let decoded = BASE64.decode(letters).map_err(|_| {
+        let message = format!("the credentials of the login {LOGIN} are not base64");
+        ScopeError::of(Code::InvalidScope, message).suggest(format!("write base64 of {LOGIN}:<scope>"))
+    })?;
+    let password = decoded.get(LOGIN.len() + 1..).unwrap_or_default();
+    Ok(match utf8(password) {
+        Err(_) if std::str::from_utf8(password).is_err() => password.iter().copied().map(char::from).collect(),
+        text => text?.to_owned(),
+    })
+}
+
+/// What stands behind [`MARK`] in fields of this name; the token before it stays.
+fn behind_token<'a>(head: &'a RequestHead, name: &'a str) -> impl Iterator<Item = Place<'a>> {
+    head.named(name).filter_map(|field| {
+        let (value, range) = (head.value(field), field.value_range());
+        let at = memmem::find(value, MARK)?;
+        let scope = value.get(at + MARK.len()..)?.into();
+        Some(Place { source: Carrier::Token, value: scope, cut: range.start + at..range.end })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_login_is_known_by_its_first_letters() {
+        for password in ["", "{A: B}", "\0", "~", "\u{ff}"] {
+            let whole = BASE64.encode(format!("{LOGIN}:{password}"));
+            assert_eq!(login(format!("Basic {whole}").as_bytes()), Some(whole.as_bytes()), "{password}");
+            assert_eq!(self::password(whole.as_bytes()).as_deref(), Ok(password));
+        }
+        for other in ["cheops-scope", "cheops-scopes:{A: B}", "cheops-scope;:x", "Cheops-scope:x", "x", ""] {
+            assert_eq!(login(format!("Basic {}", BASE64.encode(other)).as_bytes()), None, "{other}");
+        }
+        for other in ["Basic", "Bearer Y2hlb3BzLXNjb3BlOg", "BasicY2hlb3BzLXNjb3BlOg", ""] {
+            assert_eq!(login(other.as_bytes()), None, "{other}");
+        }
     }
 }

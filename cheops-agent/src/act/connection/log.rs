@@ -11,7 +11,7 @@ use crate::act::exchange::Finished;
 use crate::http::{Problem, RequestHead};
 use crate::names::SiteName;
 use crate::observe::{self, RequestEvent, request_id};
-use crate::plan::{Plan, target};
+use crate::plan::{CarriedScope, Plan, target};
 
 /// A request that is being served, as counters and watchers will see it.
 pub(super) struct Log<'a> {
@@ -111,7 +111,8 @@ impl<'a> Log<'a> {
             service: service.to_owned(),
             method: self.head.map_or("-", |head| head.method()).to_owned(),
             path: self.head.map_or("-", |head| without_query(head.target())).to_owned(),
-            scope: self.plan.and_then(|plan| plan.scope.as_ref()).map(|scope| scope.normal.clone()),
+            scope: self.scope().map(|scope| scope.normal.clone()),
+            scope_source: self.scope().map(|scope| scope.source.name()),
             plan,
             sites: self.sites(plan).map(SiteName::to_string).collect(),
             status,
@@ -123,6 +124,10 @@ impl<'a> Log<'a> {
 }
 
 impl Log<'_> {
+    fn scope(&self) -> Option<&CarriedScope> {
+        self.plan.and_then(|plan| plan.scope.as_ref())
+    }
+
     /// The sites that were tried: of an unscoped request, the addressed one.
     fn sites(&self, plan: &str) -> impl Iterator<Item = &SiteName> {
         let direct = self.addressed.site.iter().filter(move |_| plan == "direct" && self.sites.is_empty());
