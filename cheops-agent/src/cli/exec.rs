@@ -35,7 +35,8 @@ carries this one. The command doesn't know. With
     alias openstack='cheops exec -- openstack'
 the scope can stand among the command's arguments, up to a --:
     openstack server create my-vm --image debian --scope '{Nova: Berlin, Glance: Paris}'
-Without quotes only scopes without &, |, ( and ) arrive whole.
+Without quotes a scope arrives whole only if it has none of &, |, ;, *, ( and ), and a space behind each comma. A command
+with a --scope of its own keeps that if the scope stands before the command, or behind a --.
 
 The exit status is the command's own; before it runs: 2 when the scope is wrong, 5 when the agent can't be reached, 6
 when it refuses. Without a scope the command runs as it is, also without an agent.
@@ -51,11 +52,12 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<Exit> {
         Err(error) => return Ok(refuse(&error.to_string())),
     };
     if let Some(text) = &line.scope {
-        if let Err(error) = scope::parse(text) {
-            return Ok(refuse(&format!("{}{}", error.render(text), advice(text))));
-        }
-        if let Some(error) = begin(text, context)? {
-            return Ok(refuse(&error.render(text)));
+        let fault = match scope::parse(text) {
+            Err(error) => Some(error),
+            Ok(_) => begin(text, context)?,
+        };
+        if let Some(error) = fault {
+            return Ok(refuse(&format!("{}{}", error.render(text), advice(text, line.joined))));
         }
     }
     become_command(&line.command)
@@ -66,10 +68,12 @@ fn refuse(why: &str) -> Exit {
     Exit::Usage
 }
 
-/// A shell makes two words of `{Nova:Berlin,Glance:Paris}`, without the braces.
-fn advice(text: &str) -> &'static str {
+/// A shell makes two words of `{Nova:Berlin,Glance:Paris}`, without the braces, and names of files of `*`.
+fn advice(text: &str, joined: bool) -> &'static str {
     if text.contains(':') && !text.trim_start().starts_with('{') {
         "\nhelp: a shell takes braces around words without spaces away; put the scope in quotes"
+    } else if joined {
+        "\nhelp: this is what the shell made of the scope; put it in quotes"
     } else {
         ""
     }

@@ -10,6 +10,8 @@ use std::ffi::OsString;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line {
     pub scope: Option<String>,
+    /// The scope came in several words: a shell may have put others in their place.
+    pub joined: bool,
     /// Program and arguments; never empty.
     pub command: Vec<OsString>,
 }
@@ -59,7 +61,7 @@ fn leading(first: OsString, mut words: VecDeque<OsString>) -> Result<Line, Argum
     if words.front().is_some_and(|word| word == "--") {
         words.pop_front();
     }
-    finish(Some(scope.text), words.into())
+    finish(Some(scope), words.into())
 }
 
 fn inside(words: Vec<OsString>) -> Result<Line, ArgumentError> {
@@ -88,27 +90,32 @@ fn inside(words: Vec<OsString>) -> Result<Line, ArgumentError> {
             };
             scope.push(word)?;
         }
-        found = Some(scope.text);
+        found = Some(scope);
     }
     finish(found, command)
 }
 
-fn finish(scope: Option<String>, command: Vec<OsString>) -> Result<Line, ArgumentError> {
-    if command.is_empty() { Err(ArgumentError::NoCommand) } else { Ok(Line { scope, command }) }
+fn finish(scope: Option<Joined>, command: Vec<OsString>) -> Result<Line, ArgumentError> {
+    let joined = scope.as_ref().is_some_and(|scope| scope.words > 1);
+    let scope = scope.map(|scope| scope.text);
+    if command.is_empty() { Err(ArgumentError::NoCommand) } else { Ok(Line { scope, joined, command }) }
 }
+
+/// The option, also with the dash that word processors make of its two (as on the slides).
+const OPTION: [&str; 3] = ["--scope", "\u{2013}scope", "\u{2014}scope"];
 
 /// The first word of a scope, if `word` begins one.
 fn scope_in(word: &OsString, words: &mut VecDeque<OsString>) -> Result<Option<OsString>, ArgumentError> {
-    if word == "--scope" {
-        return words.pop_front().map(Some).ok_or(ArgumentError::Missing);
-    }
-    match word.to_str().and_then(|word| word.strip_prefix("--scope=")) {
-        Some("") => Err(ArgumentError::Missing),
-        Some(first) => Ok(Some(first.into())),
-        None if word.as_encoded_bytes().starts_with(b"--scope=") => {
-            Err(ArgumentError::NotText(word.to_string_lossy().into_owned()))
-        }
-        None => Ok(None),
+    let mut options = OPTION.iter();
+    let Some(rest) = options.find_map(|option| word.as_encoded_bytes().strip_prefix(option.as_bytes())) else {
+        return Ok(None);
+    };
+    match (rest.first(), word.to_str().and_then(|word| word.split_once('='))) {
+        (None, _) => words.pop_front().map(Some).ok_or(ArgumentError::Missing),
+        (Some(b'='), Some((_, ""))) => Err(ArgumentError::Missing),
+        (Some(b'='), Some((_, first))) => Ok(Some(first.into())),
+        (Some(b'='), None) => Err(ArgumentError::NotText(word.to_string_lossy().into_owned())),
+        (Some(_), _) => Ok(None),
     }
 }
 
@@ -118,11 +125,12 @@ struct Joined {
     /// Braces that are open; one that opens no scope is none of ours.
     open: usize,
     quoted: bool,
+    words: usize,
 }
 
 impl Joined {
     fn new(first: OsString) -> Result<Self, ArgumentError> {
-        let mut joined = Self { text: String::new(), open: 0, quoted: false };
+        let mut joined = Self { text: String::new(), open: 0, quoted: false, words: 0 };
         joined.append(first)?;
         if !joined.text.trim_start().starts_with('{') {
             joined.open = 0;
@@ -146,6 +154,7 @@ impl Joined {
             }
         }
         self.text.push_str(&word);
+        self.words += 1;
         Ok(())
     }
 

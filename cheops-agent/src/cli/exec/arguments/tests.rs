@@ -31,6 +31,9 @@ fn scopes_are_taken_out_of_the_commands_arguments() {
         ("o --scope Paris -- --scope Berlin", Some("Paris"), "o -- --scope Berlin"),
         ("--scope Paris", None, "--scope Paris"),
         ("o --scoped --scope-x=1", None, "o --scoped --scope-x=1"),
+        ("o \u{2013}scope {Berlin} list", Some("{Berlin}"), "o list"),
+        ("o list \u{2014}scope=Paris", Some("Paris"), "o list"),
+        ("o \u{2013}scoped -scope x", None, "o \u{2013}scoped -scope x"),
     ];
     for (text, scope, command) in cases {
         assert_eq!(taken(None, text), (scope.map(str::to_owned), command.to_owned()), "{text}");
@@ -43,6 +46,43 @@ fn a_quoted_scope_is_one_word() {
     let line = line(None, words).expect("a line");
     assert_eq!(line.scope.as_deref(), Some("{Nova: Berlin & Paris}"));
     assert_eq!(line.command, ["o", "list"]);
+}
+
+/// The lines of the slides, as a shell splits them; the signs that it takes for itself end them.
+#[test]
+fn the_lines_of_the_slides_arrive_or_are_refused() {
+    let create = "openstack server create my-vm --image debian";
+    for (scope, read) in [
+        ("{Nova: Berlin, Glance: Paris}", "{Nova: Berlin, Glance: Paris}"),
+        ("{ serviceA: Site1, serviceB: Site2 }", "{serviceA: Site1, serviceB: Site2}"),
+        ("{ serviceA: Site1 % Site2,prime: Site1 }", "{serviceA: Site1 % Site2, prime: Site1}"),
+        ("{ around: Site1, 50ms }", "{around: Site1, 50ms}"),
+        ("{ compute: Paris, image: New York }", "{compute: Paris, image: New York}"),
+    ] {
+        for text in [
+            format!("{create} --scope {scope}"),
+            format!("openstack --scope {scope} server create my-vm --image debian"),
+            format!("{create} --scope={scope}"),
+        ] {
+            let line = line(None, words(&text)).expect(&text);
+            assert!(line.joined, "{text}");
+            let parsed = crate::scope::parse(&line.scope.expect("a scope")).expect(&text);
+            assert_eq!(parsed.to_string(), read, "{text}");
+            assert_eq!(line.command, words(create), "{text}");
+        }
+    }
+    for (before_the_sign, copied) in [
+        ("{Nova: Berlin", "'{Nova: Berlin …}'"),         // & Paris}
+        ("{ serviceA: Site1", "'{ serviceA: Site1 …}'"), // || Site2 }
+        ("{Berlin", "'{Berlin …}'"),
+    ] {
+        let text = refused(None, &format!("{create} --scope {before_the_sign}")).to_string();
+        assert!(text.ends_with(&format!("cheops exec -- {create} --scope {copied}")), "{text}");
+    }
+    // Without spaces a shell makes several words of what is in braces, each with all that stands before the brace.
+    assert_eq!(refused(None, "o --scope=Nova:Berlin --scope=Glance:Paris"), ArgumentError::Several);
+    let (scope, command) = taken(None, "o --scope Nova:Berlin Glance:Paris");
+    assert!(crate::scope::parse(&scope.expect("a word")).is_err(), "{command} must not run");
 }
 
 #[test]
