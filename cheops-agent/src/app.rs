@@ -16,7 +16,6 @@ mod knowledge;
 mod latencies;
 mod logging;
 mod membership;
-mod memory;
 mod metadata;
 mod metrics;
 mod notify;

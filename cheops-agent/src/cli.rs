@@ -13,6 +13,7 @@ pub mod explain;
 mod man;
 mod map;
 mod metadata;
+mod openstack;
 pub mod output;
 mod profile;
 mod scope;
@@ -72,8 +73,8 @@ pub enum Verb {
     Token(token::Arguments),
     /// How far the sites are from one another
     Map,
-    /// The services that are known, and where they are
-    Services,
+    /// The services that are known, and where they are; or reads them from a platform's catalog
+    Services(services::Arguments),
     /// What would be done with a request, and why; sends nothing
     Explain(explain::Arguments),
     /// What a scope says, its normal form, and what is wrong with it
@@ -124,7 +125,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Exit> {
         Verb::Site(arguments) => site::run(&arguments, context),
         Verb::Token(arguments) => token::run(&arguments, context),
         Verb::Map => map::run(context),
-        Verb::Services => services::run(context),
+        Verb::Services(arguments) => services::run(&arguments, context),
         Verb::Explain(arguments) => explain::run(&arguments, context),
         Verb::Scope(arguments) => scope::run(&arguments, context),
         Verb::Profile(arguments) => profile::run(&arguments, context),

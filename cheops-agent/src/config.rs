@@ -17,6 +17,6 @@ mod validate;
 mod values;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
-pub use load::{DEFAULT_PATH, Loaded, from_text, load};
+pub use load::{DEFAULT_PATH, Loaded, drop_ins, from_text, load, load_with};
 pub use model::*;
 pub use values::{duration_of as duration, endpoint as endpoint_url};

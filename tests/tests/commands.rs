@@ -7,6 +7,8 @@ mod access;
 mod alone;
 #[path = "commands/asked.rs"]
 mod asked;
+#[path = "commands/discovery.rs"]
+mod discovery;
 #[path = "commands/life.rs"]
 mod life;
 #[path = "commands/seen.rs"]

@@ -1,5 +1,7 @@
 //! `cheops check`: graded checks with remedies.
 
+mod catalog;
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -14,15 +16,30 @@ pub struct Arguments {
     /// The configuration that --pre looks at, if it is there
     #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
     config: std::path::PathBuf,
+    #[command(flatten)]
+    catalog: catalog::CatalogArguments,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
-    let document = if arguments.pre {
+    let mut document = if arguments.pre {
         let checks = crate::app::preflight::checks(&arguments.config);
         json!({ "apiVersion": crate::admin::API_VERSION, "kind": "Checks", "checks": checks })
     } else {
         context.client.get("/v1/check")?
     };
+    let configured = || {
+        if arguments.pre {
+            return Ok(catalog::Configured::of_file(&arguments.config));
+        }
+        let (status, services) = (context.client.get("/v1/status")?, context.client.get("/v1/services")?);
+        Ok(Some(catalog::Configured::of_agent(&status, &services)))
+    };
+    let compared = catalog::checks(&arguments.catalog, configured)?;
+    if let Some(checks) = document.get_mut("checks").and_then(Value::as_array_mut) {
+        for check in compared {
+            checks.push(serde_json::to_value(check)?);
+        }
+    }
     let checks = items(&document, "checks");
     let rows = Rows {
         header: &["CHECK", "GRADE", "FOUND", "REMEDY"],
