@@ -81,7 +81,7 @@ fn a_tap_filters_and_ends_after_its_count() -> anyhow::Result<()> {
     federation.get("Berlin", "app", "/two", Some("{app: Paris}"))?;
     federation.get("Berlin", "other", "/three", None)?;
     let line = scoped.next()?;
-    assert!(line.contains(" app GET /two scope={app: Paris} plan=at sites=Paris 200 "), "{line}");
+    assert!(line.contains(" app GET /two scope={app: Paris} from=header plan=at sites=Paris 200 "), "{line}");
     let line = other.next()?;
     assert!(line.contains(" other GET /three scope=- plan=direct sites=Berlin 200 "), "{line}");
     for mut tap in [scoped, other] {
