@@ -83,7 +83,7 @@ fn a_tap_filters_and_ends_after_its_count() -> anyhow::Result<()> {
     let line = scoped.next()?;
     assert!(line.contains(" app GET /two scope={app: Paris} from=header plan=at sites=Paris 200 "), "{line}");
     let line = other.next()?;
-    assert!(line.contains(" other GET /three scope=- plan=direct sites=Berlin 200 "), "{line}");
+    assert!(line.contains(" other GET /three scope=- from=- plan=direct sites=Berlin 200 "), "{line}");
     for mut tap in [scoped, other] {
         assert!(tap.lines.next().is_none(), "it ends after its count");
         assert!(tap.process.wait()?.success());
