@@ -27,6 +27,9 @@ pub struct Environment {
     directories: Vec<PathBuf>,
 }
 
+/// The sections of a file, by their clouds' names.
+type Clouds = serde_json::Map<String, Value>;
+
 /// One cloud: what its section of `clouds.yaml`, or the `OS_*` variables, say. Never printed.
 #[derive(Clone)]
 pub struct Cloud {
@@ -133,7 +136,7 @@ impl Environment {
     }
 
     /// The file with the clouds and, laid over it, the one with their secrets.
-    fn clouds(&self) -> Result<Option<(PathBuf, serde_json::Map<String, Value>)>, SettingsError> {
+    fn clouds(&self) -> Result<Option<(PathBuf, Clouds)>, SettingsError> {
         let Some((path, mut file)) = self.file("clouds", "OS_CLIENT_CONFIG_FILE")? else { return Ok(None) };
         if let Some((_, secure)) = self.file("secure", "OS_CLIENT_SECURE_FILE")? {
             merge(&mut file, secure);
