@@ -16,6 +16,7 @@ mod knowledge;
 mod latencies;
 mod logging;
 mod membership;
+mod memory;
 mod metadata;
 mod metrics;
 mod notify;

@@ -44,6 +44,7 @@ pub use interceptor::{Interceptor, Prepared};
 pub use kept::Kept;
 pub use load::Sizes;
 pub use preflight::preflight;
+pub use sys::give_back_memory;
 
 /// What the kernel room can fail at.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,13 @@ PORT = 9696
 LOCK = threading.Lock()
 # Collection, id, resource.
 KEPT = {}
+# What new resources have besides what was asked for.
+GIVEN = {
+    "networks": {"subnets": [], "tags": [], "mtu": 1500, "shared": False},
+    "subnets": {"allocation_pools": [], "dns_nameservers": [], "host_routes": [], "service_types": [], "tags": []},
+    "ports": {"fixed_ips": [], "security_groups": [], "tags": []},
+    "security_groups": {"security_group_rules": [], "tags": []},
+}
 # Of a query: these say how, not what.
 HOW = ("fields", "limit", "marker", "sort_key", "sort_dir", "page_reverse")
 
@@ -61,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def collection(self, plural, single, kept, sent, query):
         if self.command == "POST":
-            new = {"id": str(uuid.uuid4()), "name": "", "status": "ACTIVE", **sent.get(single, {})}
+            new = {"id": str(uuid.uuid4()), "name": "", "status": "ACTIVE", **GIVEN.get(plural, {}), **sent.get(single, {})}
             kept[new["id"]] = new
             return self.answer(201, {single: new})
         wanted = {name: value for name, value in query.items() if name not in HOW}

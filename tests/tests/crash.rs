@@ -1,12 +1,11 @@
 //! The agent is killed, hangs, or can't start any more, under load; and it is stopped for good.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use cheops_tests::lab::eventually;
 use cheops_tests::lab::load::site::{SOON, Service, Site, UNIT};
 use cheops_tests::lab::load::{Fared, Kinds, Scope, now};
+use cheops_tests::lab::{self, eventually};
 
 const CONFIGURATION: &str = "[timeouts]\ndrain = '2s'\n";
 const WATCHDOG: Duration = Duration::from_secs(1);
@@ -19,7 +18,7 @@ const BACK: Duration = Duration::from_secs(4);
 const STALE: Duration = Duration::from_millis(2500);
 
 fn tell(cases: usize, what: &str) {
-    _ = writeln!(std::io::stderr(), "  crash: {cases} cases: {what}");
+    lab::tell("crash", &format!("{cases} cases: {what}"));
 }
 
 /// Only what was open at one of these moments has failed, and nothing has passed by. The number of failures.

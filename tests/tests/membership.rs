@@ -18,7 +18,7 @@ mod tokens;
 
 use std::time::Duration;
 
-use cheops_tests::lab::{Agent, EtcdCluster, Federation, Offered, eventually};
+use cheops_tests::lab::{Agent, EtcdCluster, Federation, Offered, eventually, tell};
 use serde_json::Value;
 
 /// Nothing takes longer, however busy the machine.
@@ -60,9 +60,4 @@ fn site(agent: &Agent, of: &str) -> Option<Value> {
 #[track_caller]
 fn until(what: &str, condition: impl FnMut() -> bool) {
     assert!(eventually(SOON, condition), "not within {SOON:?}: {what}");
-}
-
-fn tell(line: &str) {
-    use std::io::Write;
-    _ = writeln!(std::io::stderr(), "  membership: {line}");
 }

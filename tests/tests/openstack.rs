@@ -16,12 +16,16 @@
 //! See [`cheops_tests::lab::openstack::shared`] for what a test may leave behind. One that needs other sites (RabbitMQ, a
 //! quota, tokens that expire soon) makes its own by `Cloud::builder()`.
 
+#[path = "openstack/rabbit.rs"]
+mod rabbit;
 #[path = "openstack/rig.rs"]
 mod rig;
+#[path = "openstack/unscoped.rs"]
+mod unscoped;
 
 use std::time::Duration;
 
-use cheops_tests::lab::openstack::{Image, Site};
+use cheops_tests::lab::openstack::{Cloud, Image, Site};
 
 /// The image that a site of the shared cloud has, and no other.
 fn own_image(site: &Site) -> &Image {

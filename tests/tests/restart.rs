@@ -1,11 +1,11 @@
 //! The agent is restarted again and again by its systemd, under load, and nobody notices: clients that never try anything
 //! twice, and services that count.
 
-use std::io::Write;
 use std::time::Instant;
 
 use anyhow::ensure;
 use cheops_tests::lab::load::site::{Site, UNIT, once, unharmed};
+use cheops_tests::lab::tell;
 
 /// No line for each scoped request.
 const CONFIGURATION: &str = "[timeouts]\ndrain = '5s'\n[log]\nlevel = 'warn'\n";
@@ -39,15 +39,14 @@ fn a_hundred_restarts_lose_no_request_and_let_none_by() -> anyhow::Result<()> {
     ensure!(after <= descriptors + 5, "{descriptors} descriptors before and {after} after");
     took.sort_unstable();
     let slowest = fared.iter().map(|(_, fared)| fared.slowest).max().unwrap_or_default();
-    tell(&format!(
-        "{RESTARTS} cases: restarts with {requests} requests, 0 failed, 0 passed by; a restart takes {:?} ({:?} at most), \
+    tell(
+        "restart",
+        &format!(
+            "{RESTARTS} cases: restarts with {requests} requests, 0 failed, 0 passed by; a restart takes {:?} ({:?} at most), \
         the slowest request {slowest} ms",
-        took[took.len() / 2],
-        took[took.len() - 1],
-    ));
+            took[took.len() / 2],
+            took[took.len() - 1],
+        ),
+    );
     Ok(())
-}
-
-fn tell(line: &str) {
-    _ = writeln!(std::io::stderr(), "  restart: {line}");
 }

@@ -141,8 +141,3 @@ fn under_load<T>(
         Ok((outcome?, asked.load(Ordering::Relaxed), wrong))
     })
 }
-
-fn tell(line: &str) {
-    use std::io::Write;
-    _ = writeln!(std::io::stderr(), "  trust: {line}");
-}

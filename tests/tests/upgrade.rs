@@ -1,19 +1,18 @@
 //! The agent hands everything on to a successor, under load: nobody notices, and tunnels live on in the old one.
 
-use std::io::Write;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use cheops_tests::lab::load::Fared;
 use cheops_tests::lab::load::site::{Crowd, SOON, Service, Site, once, unharmed};
-use cheops_tests::lab::{eventually, program};
+use cheops_tests::lab::{self, eventually, program};
 
 const CONFIGURATION: &str = "[timeouts]\ndrain = '5s'\n[log]\nlevel = 'warn'\n";
 const TUNNELS: usize = 5;
 const HANDED_ON: usize = 10;
 
 fn tell(cases: usize, what: &str) {
-    _ = writeln!(std::io::stderr(), "  upgrade: {cases} cases: {what}");
+    lab::tell("upgrade", &format!("{cases} cases: {what}"));
 }
 
 /// All that the services were sent came from this crowd and went well; its tunnels too.

@@ -3,14 +3,15 @@
 use std::io::IsTerminal;
 
 use anyhow::Context as _;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
 /// Changes the level while the agent runs.
-pub struct Level(reload::Handle<EnvFilter, Registry>);
+pub struct Level(reload::Handle<Targets, Registry>);
 
 impl Level {
     /// Uses `level` from now on.
@@ -18,7 +19,7 @@ impl Level {
     /// # Errors
     /// When it can't be read as filters.
     pub fn set(&self, level: &str) -> anyhow::Result<()> {
-        self.0.reload(EnvFilter::try_new(level)?)?;
+        self.0.reload(level.parse::<Targets>()?)?;
         Ok(())
     }
 }
@@ -29,7 +30,7 @@ impl Level {
 /// When the level can't be read.
 pub fn start(level: Option<&str>, config: &LogConfig) -> anyhow::Result<Level> {
     let level = level.unwrap_or(&config.level);
-    let filter = EnvFilter::try_new(level).with_context(|| format!("--log \"{level}\" can't be read"))?;
+    let filter = level.parse::<Targets>().with_context(|| format!("--log \"{level}\" can't be read"))?;
     let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     match config.format {

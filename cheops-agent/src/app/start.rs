@@ -23,7 +23,7 @@ use super::peers::{self, Ends};
 use super::renew::{Renewal, Signer};
 use super::store::{NAME_ADMIN, NAME_ADMIN_TCP, NAME_PEER, Store};
 use super::trust::{self, Trusting};
-use super::{background, metrics};
+use super::{background, memory, metrics};
 use crate::accept::Listeners;
 use crate::act::Shared;
 use crate::admin::agent::Known;
@@ -345,6 +345,7 @@ impl Started {
         self.background.spawn(self.knowledge.clone().keep());
         self.background.spawn(self.knowledge.clone().follow());
         self.background.spawn(metadata::follow(self.agent.metadata.clone(), self.backend.take()));
+        self.background.spawn(memory::give_back());
         self.background.spawn(metadata::save(self.agent.metadata.clone()));
         self.background.spawn(self.publisher.clone().keep());
         if let Some(ends) = &self.peers {

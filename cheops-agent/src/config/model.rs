@@ -229,7 +229,7 @@ pub struct Timeouts {
 /// The log, on standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// A level, or filters as `tracing_subscriber::EnvFilter` reads them.
+    /// A level, or filters as `tracing_subscriber::filter::Targets` reads them.
     pub level: String,
     pub format: LogFormat,
 }

@@ -246,7 +246,7 @@ fn probe(raw: &Raw, findings: &mut Findings) {
 }
 
 fn log(raw: &Raw, findings: &mut Findings) {
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&raw.log.level) {
+    if let Err(error) = raw.log.level.parse::<tracing_subscriber::filter::Targets>() {
         findings.error(None, format!("log.level \"{}\" can't be read: {error}", raw.log.level));
     }
 }

@@ -1,4 +1,5 @@
-//! System calls that no crate offers: the network namespace's cookie, and some commands of bpf(2).
+//! System calls that no crate offers: the network namespace's cookie, and some commands of bpf(2); and a call of the C
+//! library's.
 
 #![allow(unsafe_code, reason = "raw system calls; each says why it is sound")]
 
@@ -35,6 +36,16 @@ pub fn netns_cookie(socket: impl AsFd) -> io::Result<u64> {
         libc::getsockopt(socket, libc::SOL_SOCKET, SO_NETNS_COOKIE, (&raw mut cookie).cast(), &raw mut length)
     };
     if done == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives the system back the pages of the heap that hold nothing; whether there were any (malloc_trim(3)). Without the
+/// GNU C library nothing is done.
+pub fn give_back_memory() -> bool {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes no pointer, and locks each arena that it looks at.
+    return unsafe { libc::malloc_trim(0) } == 1;
+    #[cfg(not(target_env = "gnu"))]
+    false
 }
 
 /// `union bpf_attr` of BPF_PROG_QUERY.

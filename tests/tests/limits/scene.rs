@@ -1,12 +1,11 @@
 //! One site with a service, a client at the service's host or at another, and a bystander at the other one of the two.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use cheops_tests::lab::ways::From;
-use cheops_tests::lab::{Agent, Answer, Client, Federation, Host, Offered, Service, eventually};
+use cheops_tests::lab::{Agent, Answer, Client, Federation, Host, Offered, Service, eventually, tell};
 use toml::Table;
 
 /// Nothing takes longer, however busy the machine.
@@ -50,7 +49,7 @@ impl Scene {
         for case in cases {
             self.play_one(case).with_context(|| case.name)?;
         }
-        tell(&format!("{} cases of clients at {}", cases.len(), self.client.name()));
+        tell("limits", &format!("{} cases of clients at {}", cases.len(), self.client.name()));
         Ok(())
     }
 
@@ -150,9 +149,4 @@ pub fn is_problem(answer: &Answer, status: u16, code: &str, key: &str) -> anyhow
     ensure!(right && said("hint").contains(key), "{} {document}, not {status} {code} with {key}", answer.status);
     ensure!(answer.header("x-cheops-request").is_some(), "the answer has no request id");
     Ok(())
-}
-
-/// A line that a suite's reader sees, whether it went well or not.
-pub fn tell(line: &str) {
-    _ = writeln!(std::io::stderr(), "  limits: {line}");
 }

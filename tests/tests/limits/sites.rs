@@ -1,9 +1,9 @@
 //! What a site lets another use up, and what is kept for scoped requests.
 
 use anyhow::ensure;
-use cheops_tests::lab::{Client, Federation, Offered, eventually};
+use cheops_tests::lab::{Client, Federation, Offered, eventually, tell};
 
-use super::scene::{SOON, is_problem, tell};
+use super::scene::{SOON, is_problem};
 
 fn federation(overlay: &str) -> anyhow::Result<Federation> {
     Federation::builder().service(Offered::new("app", 8080)).overlay(overlay).start()
@@ -42,7 +42,7 @@ fn exchanges_of_peers_are_limited_and_a_busy_site_still_lives() -> anyhow::Resul
     let again =
         || ask("/a", "{app: Paris}").and_then(|mut client| client.answer()).is_ok_and(|answer| answer.status == 200);
     ensure!(eventually(SOON, again), "a place came back");
-    tell("6 cases of peer-exchanges");
+    tell("limits", "6 cases of peer-exchanges");
     Ok(())
 }
 
@@ -60,7 +60,7 @@ fn more_than_is_kept_makes_the_first_outcome_final() -> anyhow::Result<()> {
     ensure!(post(64 * 1024)? == 200 && metric(&federation, "Berlin", "otherwise-spool")? == 0.0);
     ensure!(post(64 * 1024 + 1)? == 507 && metric(&federation, "Berlin", "otherwise-spool")? == 1.0);
     ensure!(federation.get("Berlin", "app", "/a", None)?.status == 200);
-    tell("2 cases of otherwise-spool");
+    tell("limits", "2 cases of otherwise-spool");
     Ok(())
 }
 
@@ -75,6 +75,6 @@ fn ids_of_workflows_are_limited() -> anyhow::Result<()> {
     is_problem(&ask("two")?, 503, "too-many-workflows", "limits.workflow-records")?;
     ensure!(metric(&federation, "Berlin", "workflow-records")? >= 1.0);
     ensure!(federation.get("Berlin", "app", "/a", None)?.status == 200, "without a scope nothing is kept");
-    tell("2 cases of workflow-records");
+    tell("limits", "2 cases of workflow-records");
     Ok(())
 }

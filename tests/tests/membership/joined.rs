@@ -22,7 +22,7 @@ fn three_sites_join_in_three_commands_and_serve_each_other() -> anyhow::Result<(
             until(&format!("{to} serves what {from} asks"), || serves(&federation, from, to));
         }
     }
-    tell(&format!("three sites join and serve each other after {:?}", begin.elapsed()));
+    tell("membership", &format!("three sites join and serve each other after {:?}", begin.elapsed()));
     for at in SITES {
         let agent = federation.agent(at);
         let said = cheops(agent, &["status"], 0);

@@ -51,7 +51,7 @@ fn who_is_killed_while_it_joins_joins_with_the_same_token() -> anyhow::Result<()
         until("they serve each other", || {
             serves(&federation, "Berlin", "Paris") && serves(&federation, "Paris", "Berlin")
         });
-        tell(&format!("killed at its {name}, it works {:?} after its start", begin.elapsed()));
+        tell("membership", &format!("killed at its {name}, it works {:?} after its start", begin.elapsed()));
         until("it leaves", || paris.cheops(&["site", "leave"]).is_ok_and(|left| left.status.success()));
         until("Berlin knows", || site(federation.agent("Berlin"), "Paris").is_none());
     }

@@ -9,11 +9,11 @@ use cheops_agent::metadata::seal::Seal;
 use cheops_agent::metadata::{Key, key};
 use cheops_agent::peer::PeerIdentity;
 use cheops_agent::peer::trust::{Signed, Trust};
-use cheops_tests::lab::{Federation, eventually};
+use cheops_tests::lab::{Federation, eventually, tell};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{FEDERATION, SITES, SOON, by_command, check, said, tell};
+use super::{FEDERATION, SITES, SOON, by_command, check, said};
 
 /// AMENDMENTS 20 and issue 5: where the metadata cluster is reachable.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -100,11 +100,14 @@ fn a_revoked_site_is_out_at_every_site_within_ten_seconds() -> anyhow::Result<()
     });
     ensure!(all, "links {links:?}, records {records:?}\n{:?}", refused(&federation, "Nantes"));
     for (index, at) in ["Berlin", "Nantes"].iter().enumerate() {
-        tell(&format!(
-            "revoked: at {at} links end after {:.1?}, records after {:.1?}",
-            links[index].unwrap_or_default(),
-            records[index].unwrap_or_default()
-        ));
+        tell(
+            "trust",
+            &format!(
+                "revoked: at {at} links end after {:.1?}, records after {:.1?}",
+                links[index].unwrap_or_default(),
+                records[index].unwrap_or_default()
+            ),
+        );
     }
     ensure!(links.iter().chain(&records).flatten().all(|took| *took <= WITHIN), "links {links:?}, records {records:?}");
     let sites = || said(&federation.agent("Paris").cheops(&["sites", "-o", "wide"]).expect("cheops runs"));
@@ -113,7 +116,9 @@ fn a_revoked_site_is_out_at_every_site_within_ten_seconds() -> anyhow::Result<()
     ensure!(federation.get("Paris", "app", "/echo", None)?.site().as_deref() == Some("Paris"), "its own site");
     // Taking the record away brings nobody back.
     federation.etcd().etcdctl(&["del", "--prefix", &format!("{}revoked/", key::prefix(FEDERATION))])?;
-    std::thread::sleep(Duration::from_secs(1));
+    // What was written after it is seen: then so was that it went.
+    put(&federation, &format!("{}nonsense", key::prefix(FEDERATION)), "x")?;
+    shown(&federation, &["Berlin", "Nantes"], "nonsense", "none of ours")?;
     ensure!(!serves(&federation, "Nantes", "Paris"), "Paris is believed again");
     Ok(())
 }

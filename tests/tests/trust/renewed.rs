@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use cheops_tests::lab::eventually;
+use cheops_tests::lab::{eventually, tell};
 
-use super::{SITES, SOON, certificate, joined, serial, tell, under_load};
+use super::{SITES, SOON, certificate, joined, serial, under_load};
 
 #[test]
 fn certificates_of_seconds_are_renewed_under_load_and_no_request_fails() -> anyhow::Result<()> {
@@ -32,7 +32,10 @@ fn certificates_of_seconds_are_renewed_under_load_and_no_request_fails() -> anyh
     ensure!(wrong.is_empty(), "{} of {asked} requests failed, the first: {:?}", wrong.len(), wrong.first());
     ensure!(begin.elapsed() > LIFE + LIFE / 2, "the first certificates haven't expired in {:?}", begin.elapsed());
     let certificates: usize = seen.iter().map(Vec::len).sum();
-    tell(&format!("{certificates} certificates of {LIFE:?} in {:?}, {asked} requests, 0 failed", begin.elapsed()));
+    tell(
+        "trust",
+        &format!("{certificates} certificates of {LIFE:?} in {:?}, {asked} requests, 0 failed", begin.elapsed()),
+    );
     Ok(())
 }
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use cheops_tests::lab::{Federation, eventually};
+use cheops_tests::lab::{Federation, eventually, tell};
 
-use super::{SOON, joined, tell};
+use super::{SOON, joined};
 
 /// AMENDMENTS 20 and issue 5: where the metadata cluster is reachable.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ fn a_revoked_host_is_out_both_ways_and_told_why_and_stays_out() -> anyhow::Resul
     let told = || trouble(&federation, "Paris", "Berlin").contains("was revoked");
     ensure!(eventually(SOON, told), "Paris says: {}", trouble(&federation, "Paris", "Berlin"));
     ensure!(serves(&federation, "Berlin", "Nantes"), "another site is out, too");
-    tell(&format!("a revoked host is out after {took:?} at the agent that learns it"));
+    tell("trust", &format!("a revoked host is out after {took:?} at the agent that learns it"));
 
     federation.agent_mut("Berlin").restart()?;
     ensure!(eventually(SOON, || serves(&federation, "Berlin", "Nantes")), "Berlin is not back");

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use cheops_tests::lab::{Federation, eventually};
+use cheops_tests::lab::{Federation, eventually, tell};
 use serde_json::Value;
 
-use super::{SITES, SOON, by_command, certificate, check, said, tell, under_load};
+use super::{SITES, SOON, by_command, certificate, check, said, under_load};
 
 /// A rotation takes seconds; on a busy machine some more.
 const ROTATED: Duration = Duration::from_secs(120);
@@ -63,7 +63,7 @@ fn the_authority_is_replaced_under_load_and_no_request_fails() -> anyhow::Result
         Ok(begin.elapsed())
     })?;
     ensure!(wrong.is_empty(), "{} of {asked} requests failed, the first: {:?}", wrong.len(), wrong.first());
-    tell(&format!("the authority of three sites is replaced in {took:.1?}: {asked} requests, 0 failed"));
+    tell("trust", &format!("the authority of three sites is replaced in {took:.1?}: {asked} requests, 0 failed"));
     is_whole(&federation)?;
     // What was said under the old authority holds on.
     let sites = federation.agent("Nantes").admin("/v1/sites")?.json()?;

@@ -87,6 +87,7 @@ impl Values<'_> {
             [api]\nauth_strategy = keystone\n[wsgi]\napi_paste_config = /etc/nova/api-paste.ini\n\
             [api_database]\n{api}[database]\n{cell}\
             [conductor]\nworkers = 1\n[scheduler]\nworkers = 1\n\
+            [filter_scheduler]\nhost_subset_size = 2\n\
             [quota]\ninstances = {quota}\ncores = {quota}\nram = -1\n\
             [vnc]\nenabled = false\n[oslo_concurrency]\nlock_path = {directory}/lock\n\
             [placement]\nregion_name = RegionOne\n{credentials}[neutron]\nregion_name = RegionOne\n{credentials}\

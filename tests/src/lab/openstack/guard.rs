@@ -32,3 +32,33 @@ impl Drop for Guard {
         _ = self.process.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lab::{cleaning, eventually, ip};
+
+    #[test]
+    fn what_a_killed_test_had_is_taken_away() -> anyhow::Result<()> {
+        let name = format!("{}{}-guarded", cleaning::PREFIX, std::process::id());
+        let cgroup = cleaning::cgroups()?.join(&name);
+        std::fs::create_dir_all(cgroup.join("1-berlin"))?;
+        let namespace = format!("{name}-1-berlin");
+        ip(&["netns", "add", &namespace], "")?;
+        let mut service = Command::new("sh");
+        service.args(["-c", "echo $$ > $0/cgroup.procs && exec sleep 600"]).arg(cgroup.join("1-berlin"));
+        let mut service = service.spawn()?;
+        assert!(eventually(Duration::from_secs(20), || !cleaning::processes(&cgroup).is_empty()));
+        let directory = tempfile::tempdir()?.keep();
+        let mut guard = Guard::set(&cgroup, &name, std::slice::from_ref(&directory))?;
+        // As it is when the process ends.
+        drop(guard.process.stdin.take());
+        let namespace = Path::new("/run/netns").join(namespace);
+        let gone = || !cgroup.exists() && !directory.exists() && !namespace.exists();
+        assert!(eventually(Duration::from_secs(20), gone));
+        assert!(service.try_wait()?.is_some());
+        Ok(())
+    }
+}
