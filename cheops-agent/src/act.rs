@@ -14,7 +14,7 @@ pub(crate) mod fakes;
 mod far;
 pub mod forward;
 mod gather;
-mod ids;
+pub mod ids;
 pub mod link;
 mod notes;
 mod otherwise;

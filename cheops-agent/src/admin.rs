@@ -27,6 +27,7 @@ mod standing;
 mod status;
 mod tap;
 pub mod upgrade;
+mod workflows;
 
 use std::sync::Arc;
 
@@ -81,6 +82,7 @@ fn all() -> Router<Arc<Agent>> {
     readable()
         .route("/v1/explain", post(explain::post))
         .route("/v1/tap", get(tap::get))
+        .route("/v1/workflows", get(workflows::get))
         .route("/v1/sessions", get(sessions::list).post(sessions::begin))
         .route("/v1/sessions/{session}", get(sessions::get).delete(sessions::end))
         .route("/v1/membership/revoke", post(revoke::post))

@@ -25,6 +25,7 @@ mod tap;
 mod token;
 mod upgrade;
 mod version;
+mod workflows;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +86,8 @@ pub enum Verb {
     Exec(exec::Arguments),
     /// Live requests, one line each
     Tap(tap::Arguments),
+    /// The scoped requests whose calls are found, and these calls
+    Workflows(workflows::Arguments),
     /// The program that is installed now takes over from the agent that runs; nobody notices
     Upgrade(upgrade::Arguments),
     /// Everything that a report of a defect needs, without secrets
@@ -131,6 +134,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<Exit> {
         Verb::Profile(arguments) => profile::run(&arguments, context),
         Verb::Exec(arguments) => exec::run(arguments, context),
         Verb::Tap(arguments) => tap::run(&arguments, context),
+        Verb::Workflows(arguments) => workflows::run(&arguments, context),
         Verb::Upgrade(arguments) => upgrade::run(&arguments, context),
         Verb::BugReport(arguments) => bug_report::run(&arguments, context),
         Verb::Completion(arguments) => Ok(completion::run(&arguments)),

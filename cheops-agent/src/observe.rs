@@ -16,7 +16,7 @@ pub mod tap;
 pub use check::{Check, Grade};
 pub use counters::{Limit, Passthrough, Refused};
 pub use counts::Counts;
-pub use event::RequestEvent;
+pub use event::{EventLink, RequestEvent};
 pub use id::request_id;
 pub use observer::{Finished, Observer, OpenConnection, OpenTunnel};
 pub use tap::{Tap, Tapped};

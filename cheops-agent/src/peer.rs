@@ -48,6 +48,8 @@ const HEADER_LIST: u32 = 32 * 1024;
 const EXCHANGE_PATH: &str = "/cheops/v1/exchange";
 /// Where requests are told of to the other agents of a site.
 const NOTE_PATH: &str = "/cheops/v1/note";
+/// Where the other agents of a site are asked for ids.
+const ASK_PATH: &str = "/cheops/v1/ids";
 /// Where peers say who they are.
 const HELLO_PATH: &str = "/cheops/v1/hello";
 

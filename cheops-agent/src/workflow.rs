@@ -13,8 +13,11 @@
 //! - A request with an own scope whose id is live under another scope at the same service is no call within that
 //!   workflow, but another request with a used id: it is refused before anything was done.
 //! - The agents that a request passes record it too, by its envelope; the other agents of a site are told by their peer
-//!   links before it is sent (`act`'s notes). An agent that could not be told in time is counted; asking the others
-//!   before a call is taken for local would stand between [`Workflows::find`] and the decision, and is not built.
+//!   links before it is sent (`act`'s notes). An agent that could not be told in time is counted; and one that was not told
+//!   asks the others before it takes a call for local (`act::ids`).
+//! - A workflow is its caller's: a record has a mark of the credential (`caller`). A call with another one is a service's
+//!   own and stays where it is made; without one it follows its cause. Another caller's request with the same id is refused.
+//! - A credential itself links only where the profile says so, and only if exactly one live scope uses it.
 //! - Where the scope leaves open which site serves a service (`||`, `around`, `*`), the first call that is served decides
 //!   it for the later ones: a site that comes nearer, or back, meanwhile is not where the workflow is. The place is kept
 //!   with the record, and told to the agents that later requests pass; an agent above the one that chose isn't told, and
@@ -23,14 +26,25 @@
 //!   it will have: also in place of one that the application would not hand on.
 //! - A record lives as long as its requests are open, and after each answer, the first request's or a call's, some time
 //!   again: an instance is built for minutes, but not without a call for so long. What only reads lives shorter.
+//! - Records outlive the process (`journal`, `follow`): a call of a request that was live when the agent ended is linked by
+//!   the next one. `story` is what people are shown of a workflow.
 
+mod caller;
 mod counters;
+mod follow;
+mod journal;
+mod line;
 pub mod links;
 pub mod live;
-pub mod table;
+mod record;
+mod story;
+mod table;
 pub mod template;
 
-pub use counters::{Counters, Refused};
+pub use caller::Caller;
+pub use counters::{Asked, Counters, Refused, Stayed};
+pub use line::{Line, VERSION};
 pub use links::{Kind, Link, Links};
-pub use live::{Held, Keep, Workflows};
-pub use table::{Found, Inherited, Maker, WorkflowError};
+pub use live::{Held, Keep, Linked, Shown, Workflows};
+pub use record::{Found, Inherited, Maker, WorkflowError};
+pub use story::{Called, Story};

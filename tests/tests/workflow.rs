@@ -1,8 +1,16 @@
 //! The scope follows the calls that services make while they handle a scoped request (SPEC.md 3.2): whole agents, real
 //! kernel programs, real peer links. At each site a service `front` calls `back` at its own site's address.
 
+#[path = "workflow/again.rs"]
+mod again;
+#[path = "workflow/callers.rs"]
+mod callers;
 #[path = "workflow/entry.rs"]
 mod entry;
+#[path = "workflow/hosts.rs"]
+mod hosts;
+#[path = "workflow/shown.rs"]
+mod shown;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -49,6 +57,11 @@ fn calls(host: &Host, back: SocketAddr, request: &Recorded) -> Option<Scripted> 
     if request.line().contains(" /alone") {
         return None;
     }
+    // The service's own credential instead of its caller's, or none.
+    let token = match request.header("Call-Token") {
+        Some(none) if none == "none" => None,
+        own => own.or_else(|| request.header("X-Auth-Token")),
+    };
     let mut call = format!("GET /part/1 HTTP/1.1\r\nHost: {back}\r\n");
     let handed_on = HANDED_ON.iter().map(|name| (*name, *name)).chain([("Call-Scope", "X-Scope")]);
     for (name, to) in handed_on {
@@ -56,6 +69,7 @@ fn calls(host: &Host, back: SocketAddr, request: &Recorded) -> Option<Scripted> 
             call += &format!("{to}: {value}\r\n");
         }
     }
+    call += &token.map(|token| format!("X-Auth-Token: {token}\r\n")).unwrap_or_default();
     let told = match host.connect(back).and_then(|mut client| client.exchange(format!("{call}\r\n"))) {
         Ok(answer) => format!("{} {}", host.site(), said(&answer)),
         Err(error) => format!("{} {error:#}", host.site()),

@@ -21,6 +21,7 @@ use crate::metadata::{Endpoint, Snapshot};
 use crate::observe::{Limit, Passthrough};
 use crate::peer::{Envelope, Outcome, Refusal};
 use crate::plan::{self, Destination, Plan, Route, ScopeSource};
+use crate::workflow::Caller;
 
 /// What may not stand in a field's value as it is (RFC 9110, 5.5), and what separates our own lists.
 const VALUE: &AsciiSet = &CONTROLS.add(b',').add(b'=').add(b'%');
@@ -243,6 +244,7 @@ fn envelope(shared: &Shared, scoped: &Scoped<'_>, to: &Destination) -> Envelope 
         client: Some(scoped.client.get()),
         connection: Some(scoped.connection),
         decided: false,
-        brief: scoped.brief,
+        brief: scoped.told.brief,
+        caller: scoped.told.caller.as_ref().map(Caller::to_string),
     }
 }

@@ -58,7 +58,7 @@ async fn tell_one(
 }
 
 /// The site's other agents, each as a site of its own; without those that are known to be dead.
-fn others(shared: &Shared) -> Vec<Site> {
+pub(super) fn others(shared: &Shared) -> Vec<Site> {
     let (snapshot, config) = (shared.snapshot.load(), shared.config.load());
     let Some(own) = snapshot.own_site().filter(|own| !own.peers.is_empty()) else { return Vec::new() };
     let listen = config.peer.as_ref().map(|peer| peer.listen.to_string());

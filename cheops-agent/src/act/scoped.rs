@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::exchange::{ExchangeError, Finished};
 use super::forward::{Marks, Tried};
-use super::ids::{Kept, Restored};
+use super::ids::{Kept, Restored, Told};
 use crate::address::ClientAddr;
 use crate::http::{BodyLength, Problem, RequestHead};
 use crate::names::SiteName;
@@ -29,8 +29,8 @@ pub struct Scoped<'a> {
     pub kept: Option<&'a Kept>,
     /// What the client finds again in its answer.
     pub restored: &'a Restored,
-    /// Nothing goes on after its answer.
-    pub brief: bool,
+    /// What the agents that it passes are told of its workflow.
+    pub told: &'a Told,
 }
 
 impl<'a> Scoped<'a> {

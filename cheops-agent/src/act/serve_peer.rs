@@ -52,6 +52,10 @@ impl Serve for ServePeer {
     async fn note(&self, call: Call) {
         notes::keep(&self.0, call).await;
     }
+
+    async fn answer_ids(&self, call: Call) {
+        ids::answer(&self.0, call).await;
+    }
 }
 
 /// What the tap shows of the request itself.
@@ -89,6 +93,9 @@ async fn serve(shared: &Shared, call: Call, seen: &mut Seen, spare: &mut Spare) 
     };
     if let (Some(kept), false) = (&kept, done) {
         kept.displace();
+    }
+    if let Some(kept) = &kept {
+        kept.called(&way.onward.site, ended.as_ref().ok().map(|finished| finished.status));
     }
     let told = match &ended {
         Ok(_) => client.stream.finish(),
@@ -319,6 +326,7 @@ fn tell(shared: &Shared, envelope: &Envelope, seen: &Seen, ended: Result<Option<
         path: seen.path.clone(),
         scope: envelope.scope.clone(),
         scope_source: None,
+        link: None,
         plan: "peer",
         sites: vec![envelope.site.to_string()],
         status: counted.status,

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
 use super::closing::Closing;
+use super::ids;
 use super::parked::Parked;
 use crate::accept::Origins;
 use crate::config::Config;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub sessions: Arc<Scopes>,
     /// The ids by which calls are linked to the scoped request that caused them.
     pub workflows: Arc<Workflows>,
+    /// For which ids the site's other agents were asked.
+    pub asked: ids::Memory,
     pub admission: Admission,
     /// Services' connections of other sites' clients, between two requests.
     pub parked: Parked,
@@ -67,6 +70,7 @@ impl Shared {
             observer,
             sessions: Arc::default(),
             workflows: Arc::default(),
+            asked: ids::Memory::default(),
             admission: Admission::default(),
             parked: Parked::default(),
             own: ArcSwap::default(),

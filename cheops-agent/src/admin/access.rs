@@ -80,6 +80,7 @@ fn needed(path: &str) -> Role {
         "/v1/services",
         "/v1/explain",
         "/v1/tap",
+        "/v1/workflows",
         "/healthz",
         "/readyz",
         "/openapi.json",

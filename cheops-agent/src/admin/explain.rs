@@ -13,10 +13,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Agent, ApiError, document};
+use crate::act::ids;
 use crate::address::OrigDst;
-use crate::http::{Form, RequestHead};
+use crate::http::{Form, Problem, RequestHead};
 use crate::metadata::Guard;
-use crate::plan::{self, Asked, World};
+use crate::observe::EventLink;
+use crate::plan::{self, Asked, ScopeSource, World};
+use crate::workflow::{Linked, WorkflowError};
 
 /// A request as a person writes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -25,7 +28,13 @@ pub struct Question {
     pub method: String,
     pub url: String,
     pub scope: Option<String>,
+    /// Header fields, as `Name: value`.
+    #[serde(default)]
+    pub headers: Vec<String>,
 }
+
+/// What the requests that are under way would make of a request.
+pub type Links<'a> = &'a dyn Fn(&RequestHead, OrigDst) -> Result<Option<Linked>, WorkflowError>;
 
 pub async fn post(
     State(agent): State<Arc<Agent>>,
@@ -37,7 +46,8 @@ pub async fn post(
     let (carriers, here, distances) = (&config.scope, &config.site, agent.shared.liveness.distances());
     let world = World { snapshot: &snapshot, distances: &distances, profiles: &profiles, carriers, here };
     let guarded = agent.known().guarded.clone();
-    Ok(document("Explanation", explain(&question, &addresses, &world, &guarded)?))
+    let links = |head: &RequestHead, orig| ids::explained(&agent.shared, &config, &snapshot, head, orig);
+    Ok(document("Explanation", explain(&question, &addresses, &world, &guarded, &links)?))
 }
 
 /// The addresses of the URL's host.
@@ -71,6 +81,7 @@ pub fn explain(
     addresses: &[SocketAddr],
     world: &World<'_>,
     guarded: &[Guard],
+    links: Links<'_>,
 ) -> Result<Map<String, Value>, ApiError> {
     let guard = addresses.iter().find_map(|address| guarded.iter().find(|guard| guard.address == *address));
     let service = addresses.iter().find_map(|address| Some((address, world.snapshot.at(*address).next()?)));
@@ -89,22 +100,65 @@ pub fn explain(
     answer.insert("scope-text".into(), question.scope.as_deref().into());
     if let Some(orig) = service.map(|(address, _)| *address).or(addresses.first().copied()) {
         let head = request(question, world)?;
-        let asked = Asked { head: &head, orig: OrigDst::new(orig), session: None, workflow: None };
-        match plan::explain(&asked, world) {
-            Ok(Some(plan)) => {
-                if let Value::Object(plan) = plan::render::document(&plan) {
-                    answer.extend(plan);
-                }
-            }
-            Ok(None) => {}
-            Err(problem) => {
-                let problem =
-                    serde_json::from_slice(&problem.to_json("", Form::STANDARD)).unwrap_or_else(|_| json!({}));
-                answer.insert("problem".into(), problem);
-            }
+        if let Err(problem) = planned(&head, OrigDst::new(orig), world, links, &mut answer) {
+            let problem = serde_json::from_slice(&problem.to_json("", Form::STANDARD)).unwrap_or_else(|_| json!({}));
+            answer.insert("problem".into(), problem);
         }
     }
     Ok(answer)
+}
+
+/// Adds what is decided about a request.
+///
+/// # Errors
+/// What it would be answered.
+fn planned(
+    head: &RequestHead,
+    orig: OrigDst,
+    world: &World<'_>,
+    links: Links<'_>,
+    answer: &mut Map<String, Value>,
+) -> Result<(), Problem> {
+    let cause = links(head, orig);
+    let follows = cause.as_ref().ok().and_then(Option::as_ref).filter(|cause| cause.follows);
+    let workflow = follows.map(|cause| cause.found.workflow());
+    let plan = plan::explain(&Asked { head, orig, session: None, workflow }, world)?;
+    let own = plan
+        .as_ref()
+        .is_some_and(|plan| plan.scope.as_ref().is_some_and(|scope| scope.source != ScopeSource::Workflow));
+    if let Some(Value::Object(plan)) = plan.map(|plan| plan::render::document(&plan)) {
+        answer.extend(plan);
+    }
+    // Its own scope outranks them all.
+    match cause {
+        Ok(Some(cause)) if !own => {
+            let link = ids::shown(&cause);
+            if let Some(Value::Array(reasons)) = answer.get_mut("reasons") {
+                reasons.insert(
+                    0,
+                    json!({ "code": if link.follows { "linked" } else { "other-caller" }, "text": linked(&link) }),
+                );
+            }
+            answer.insert("link".into(), json!(link));
+        }
+        Err(error) if !own => return Err(error.problem()),
+        Ok(_) | Err(_) => {}
+    }
+    Ok(())
+}
+
+fn linked(link: &EventLink) -> String {
+    let by = match &link.id {
+        Some(id) => format!("the id {id} ({})", link.kind),
+        None => "its credential".to_owned(),
+    };
+    match link.follows {
+        true => format!("{by} links it to request {}, which caused it", link.request),
+        false => format!(
+            "{by} links it to request {}, but it comes with another credential: it is a service's own, and stays here",
+            link.request
+        ),
+    }
 }
 
 /// The request as it would stand on the wire.
@@ -114,9 +168,10 @@ fn request(question: &Question, world: &World<'_>) -> Result<RequestHead, ApiErr
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let scope =
         question.scope.as_ref().map(|scope| format!("{}: {scope}\r\n", world.carriers.header)).unwrap_or_default();
-    let text = format!("{} {target} HTTP/1.1\r\nHost: {authority}\r\n{scope}\r\n", question.method);
+    let headers: String = question.headers.iter().map(|field| format!("{field}\r\n")).collect();
+    let text = format!("{} {target} HTTP/1.1\r\nHost: {authority}\r\n{scope}{headers}\r\n", question.method);
     // A line break in a part would make another request of it.
-    if text.matches('\n').count() != 3 + usize::from(question.scope.is_some()) {
+    if text.matches('\n').count() != 3 + usize::from(question.scope.is_some()) + question.headers.len() {
         return Err(ApiError::BadRequest("a request's parts can't hold line breaks".into()));
     }
     RequestHead::parse(Bytes::from(text), usize::MAX).map_err(|error| ApiError::BadRequest(error.to_string()))

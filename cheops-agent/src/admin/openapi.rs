@@ -24,6 +24,7 @@ const ROUTES: &[(&str, &str, &str, &str)] = &[
     ("/v1/check", "get", "Graded checks, each with its remedy", "application/json"),
     ("/v1/explain", "post", "What would be done with a request, and why; sends nothing", "application/json"),
     ("/v1/tap", "get", "Live requests as server-sent events", "text/event-stream"),
+    ("/v1/workflows", "get", "The scoped requests that calls are linked to, and these calls", "application/json"),
     ("/v1/sessions", "get", "The sessions of cheops exec", "application/json"),
     ("/v1/sessions", "post", "Begins a session of cheops exec for the caller itself", "application/json"),
     ("/v1/sessions/{session}", "get", "One session", "application/json"),

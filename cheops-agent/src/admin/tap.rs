@@ -98,6 +98,7 @@ mod tests {
             path: "/".into(),
             scope: scope.map(str::to_owned),
             scope_source: scope.map(|_| "header"),
+            link: None,
             plan: "direct",
             sites: Vec::new(),
             status: None,

@@ -7,10 +7,12 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::notify;
+use crate::act::Shared;
 use crate::admin::agent::Probe;
 use crate::admin::life::Part;
 use crate::admin::{Agent, Phase};
 use crate::kernel::Interceptor;
+use crate::workflow::Keep;
 
 /// While a probe doesn't come back, it is repeated this soon.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -29,6 +31,15 @@ pub async fn probe(agent: &Agent, interceptor: &Interceptor) -> bool {
     }
     agent.known().probe = Some(Probe { at: Instant::now(), trouble });
     outcome.is_ok()
+}
+
+/// Looks after the ids of scoped requests, as long as another process of this agent serves some, too.
+pub async fn workflows(shared: Arc<Shared>) {
+    const EVERY: Duration = Duration::from_millis(500);
+    loop {
+        tokio::time::sleep(EVERY).await;
+        shared.workflows.tend(Keep::of(&shared.config.load()));
+    }
 }
 
 /// Probes for ever.

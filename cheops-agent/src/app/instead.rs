@@ -72,7 +72,8 @@ fn explain(arguments: &Arguments, words: &[String]) -> anyhow::Result<ExitCode> 
     let config = load(arguments)?;
     let profiles = Profiles::for_config(&config)?;
     let (Some(method), Some(url)) = (words.first(), words.get(1)) else { anyhow::bail!("METHOD and URL are needed") };
-    let question = Question { method: method.clone(), url: url.clone(), scope: words.get(2).cloned() };
+    let question =
+        Question { method: method.clone(), url: url.clone(), scope: words.get(2).cloned(), headers: Vec::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (names, addresses) = runtime.block_on(async {
         let mut names = Names::default();
@@ -83,7 +84,9 @@ fn explain(arguments: &Arguments, words: &[String]) -> anyhow::Result<ExitCode> 
     // No other site is asked here, so no distance is known.
     let (carriers, here, distances) = (&config.scope, &config.site, Distances::default());
     let world = World { snapshot: &snapshot, distances: &distances, profiles: &profiles, carriers, here };
-    let answer = explain::explain(&question, &addresses, &world, &guards(&snapshot, &Aliases::default()))?;
+    // Nothing is under way here.
+    let guarded = guards(&snapshot, &Aliases::default());
+    let answer = explain::explain(&question, &addresses, &world, &guarded, &|_, _| Ok(None))?;
     let refused = answer.contains_key("problem");
     print(&crate::cli::explain::text(&serde_json::Value::Object(answer)))?;
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })

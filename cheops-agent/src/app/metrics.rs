@@ -18,7 +18,7 @@ use crate::kernel::session::Sessions;
 use crate::metadata::record::now;
 use crate::names::SiteName;
 use crate::peer::{Count, PeerState, PeerStatus, Security};
-use crate::workflow::{Kind, Refused, Workflows};
+use crate::workflow::{Asked, Kind, Refused, Stayed, Workflows};
 
 /// The kernel programs' counters, by hook and by outcome and reason.
 pub struct Kernel(pub Capture);
@@ -92,7 +92,8 @@ impl Collector for Calls {
         let meaning = "Requests without a scope while there were records, by the id that linked them";
         let mut family = encoder.encode_descriptor("workflow_calls", meaning, None, MetricType::Counter)?;
         let linked = Kind::ALL.iter().map(|kind| (kind.as_str(), counters.linked(*kind)));
-        for (link, count) in linked.chain([("none", counters.unlinked())]) {
+        let stayed = Stayed::ALL.iter().map(|why| (why.as_str(), counters.stayed(*why)));
+        for (link, count) in linked.chain(stayed).chain([("none", counters.unlinked())]) {
             ConstCounter::new(count).encode(family.encode_family(&[("link", link)])?)?;
         }
         let meaning = "Requests that were refused for their ids, by reason";
@@ -100,6 +101,12 @@ impl Collector for Calls {
         for reason in Refused::ALL {
             let count = ConstCounter::new(counters.refused(*reason));
             count.encode(family.encode_family(&[("reason", reason.as_str())])?)?;
+        }
+        let meaning = "Ids that were not known here, and that the site's other agents were asked for";
+        let mut family = encoder.encode_descriptor("workflow_asked", meaning, None, MetricType::Counter)?;
+        for outcome in Asked::ALL {
+            let count = ConstCounter::new(counters.asked(*outcome));
+            count.encode(family.encode_family(&[("outcome", outcome.as_str())])?)?;
         }
         let meaning = "Ids that another agent of the site did not acknowledge in time";
         let missed = encoder.encode_descriptor("workflow_unacknowledged", meaning, None, MetricType::Counter)?;

@@ -36,6 +36,7 @@ use crate::kernel::{self, Interceptor, Prepared, Sizes, cgroup};
 use crate::metadata::{self as known, Aliases, Merged, Names, merge};
 use crate::observe::Observer;
 use crate::profile::Profiles;
+use crate::workflow::Keep;
 
 /// A running agent: what reload and stop work with.
 pub struct Started {
@@ -137,6 +138,7 @@ fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store
         shared.liveness = ends.shown.liveness.clone();
     }
     shared.own.store(Arc::new(own_addresses(config, listeners.as_ref())?));
+    keep_workflows(config, &shared);
     let known = Known::new(names, aliases, merged.refused);
     let (asks, upgrades) = upgrade::questions();
     let agent = agent(path, loaded, (metadata, known), &capture, Arc::new(shared), ends.as_ref(), asks)?;
@@ -245,6 +247,17 @@ fn open_sessions(config: &Config, capture: &Capture, shared: &Shared) -> anyhow:
     Ok(Some(sessions))
 }
 
+/// Takes up the ids of the scoped requests that the agent before this one had. Without them it runs all the same.
+fn keep_workflows(config: &Config, shared: &Shared) {
+    let directory = config.run_dir.join("workflows");
+    if let Err(error) = shared.workflows.open(&directory, Keep::of(config)) {
+        tracing::error!(
+            %error, directory = %directory.display(),
+            "the ids of scoped requests can't be kept: a restart will forget which calls they cause"
+        );
+    }
+}
+
 /// Where the agent itself listens: never dialled, else connections would go round.
 fn own_addresses(config: &Config, listeners: Option<&Listeners>) -> std::io::Result<Vec<std::net::SocketAddr>> {
     let mut own = listeners.map(Listeners::addresses).transpose()?.unwrap_or_default();
@@ -326,6 +339,7 @@ impl Started {
     /// Lets nothing in and changes nothing while a successor takes over, or does so again. What came in.
     pub async fn freeze(&mut self, frozen: bool) -> Option<Came> {
         self.agent.life.hand_over(frozen);
+        self.agent.shared.workflows.hands_over(frozen);
         if let Some(sessions) = &self.agent.sessions {
             sessions.freeze(frozen);
         }
@@ -348,6 +362,7 @@ impl Started {
         self.background.spawn(memory::give_back());
         self.background.spawn(metadata::save(self.agent.metadata.clone()));
         self.background.spawn(self.publisher.clone().keep());
+        self.background.spawn(background::workflows(self.agent.shared.clone()));
         if let Some(ends) = &self.peers {
             let (agent, ends) = (self.agent.clone(), ends.clone());
             self.background.spawn(Trusting::new(agent.clone(), ends.clone()).keep());

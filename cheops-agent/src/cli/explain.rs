@@ -1,4 +1,4 @@
-//! `cheops explain [--scope EXPR] METHOD URL`
+//! `cheops explain [--scope EXPR] [-H FIELD]… METHOD URL`
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,6 +11,9 @@ pub struct Arguments {
     /// As if the request carried this scope
     #[arg(long, value_name = "EXPR")]
     scope: Option<String>,
+    /// As if the request had this header field; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
     /// The request's method, such as GET
     method: String,
     /// The request's URL, such as http://10.0.0.1:9292/v2/images
@@ -18,7 +21,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
-    let question = json!({ "method": arguments.method, "url": arguments.url, "scope": arguments.scope });
+    let question = json!({ "method": arguments.method, "url": arguments.url, "scope": arguments.scope, "headers": arguments.headers });
     let document = context.client.post("/v1/explain", &question)?;
     let rows = Rows {
         header: &["SITE"],
@@ -44,6 +47,11 @@ pub fn text(document: &Value) -> String {
     line("kind", field(document, "resource-kind"));
     for name in ["id", "operation", "entry", "scope", "plan", "sites"] {
         line(name, field(document, name));
+    }
+    if let Some(link) = document.get("link") {
+        let used =
+            if link.get("follows") == Some(&Value::Bool(true)) { "" } else { ", another caller's: not followed" };
+        line("link", format!("{} {}{used}", field(link, "kind"), field(link, "id")));
     }
     for reason in items(document, "reasons") {
         line("because", format!("{} [{}]", field(reason, "text"), field(reason, "code")));

@@ -93,7 +93,7 @@ fn line(event: &Value) -> String {
         (status, code) => format!("{status}({code})"),
     };
     format!(
-        "{} {} {} {} {} scope={} from={} plan={} sites={} {status} {:.1}ms",
+        "{} {} {} {} {} scope={} from={} plan={} sites={}{} {status} {:.1}ms",
         field(event, "id"),
         field(event, "client"),
         field(event, "service"),
@@ -103,8 +103,16 @@ fn line(event: &Value) -> String {
         field(event, "scope-source"),
         field(event, "plan"),
         field(event, "sites"),
+        link(event),
         seconds * 1000.0,
     )
+}
+
+/// What links it to its cause; nothing for most requests.
+fn link(event: &Value) -> String {
+    let Some(link) = event.get("link") else { return String::new() };
+    let follows = link.get("follows") == Some(&Value::Bool(true));
+    format!(" link={}:{}{}", field(link, "kind"), field(link, "id"), if follows { "" } else { "(other-caller)" })
 }
 
 #[cfg(test)]
@@ -118,6 +126,18 @@ mod tests {
         assert_eq!(next_event(&mut buffer), None);
         buffer.extend_from_slice(b"ta: {\"id\":\"b\"}\n\n");
         assert_eq!(next_event(&mut buffer).map(|event| field(&event, "id")), Some("b".into()));
+    }
+
+    #[test]
+    fn a_link_is_told_with_its_id() {
+        let linked = |follows| serde_json::json!({ "link": { "kind": "profile", "id": "req-1", "follows": follows } });
+        assert_eq!(link(&linked(true)), " link=profile:req-1");
+        assert_eq!(link(&linked(false)), " link=profile:req-1(other-caller)");
+        assert_eq!(
+            link(&serde_json::json!({ "link": { "kind": "credential", "id": null, "follows": true } })),
+            " link=credential:-"
+        );
+        assert_eq!(link(&serde_json::json!({})), "");
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct RequestEvent {
     pub scope: Option<String>,
     /// Where the scope was found: `header`, `parameter`, `basic`, `token`, `session`, `workflow`. None of a peer's request.
     pub scope_source: Option<&'static str>,
+    /// What links it to the request that caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<EventLink>,
     /// `direct`, `at`, `first-of`, `refused`.
     pub plan: &'static str,
     /// The sites that were tried, in order; the last one answered.
@@ -31,6 +34,20 @@ pub struct RequestEvent {
     pub bytes: u64,
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
+}
+
+/// An id by which a call is linked to its cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EventLink {
+    /// `profile`, `traceparent`, `request-id`, `b3`, `credential`.
+    pub kind: &'static str,
+    /// None of a credential.
+    pub id: Option<String>,
+    /// The request that caused it, `X-Cheops-Request`.
+    pub request: String,
+    /// Whether its scope binds the call; else that is somebody else's, and local.
+    pub follows: bool,
 }
 
 fn seconds<S: serde::Serializer>(took: &Duration, out: S) -> Result<S::Ok, S::Error> {

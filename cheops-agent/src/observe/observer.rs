@@ -274,6 +274,7 @@ mod tests {
             path: "/v2/images".into(),
             scope: None,
             scope_source: None,
+            link: None,
             plan: "direct",
             sites: vec!["Berlin".into()],
             status: Some(200),

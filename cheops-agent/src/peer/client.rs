@@ -28,7 +28,7 @@ use super::liveness::{Table, Told};
 use super::outcome::Outcome;
 use super::stream::PeerStream;
 use super::trust::{PeerIdentity, Security};
-use super::{EXCHANGE_PATH, HELLO_PATH, NOTE_PATH};
+use super::{ASK_PATH, EXCHANGE_PATH, HELLO_PATH, NOTE_PATH};
 use crate::http::Code;
 use crate::metadata::Site;
 use crate::metadata::latency::{Coordinate, Word};
@@ -201,6 +201,12 @@ impl Client {
     /// says a byte when it has noted it, and knows it as long as the stream lives.
     pub async fn note(&self, site: &Site, envelope: &Envelope, deadline: Instant) -> Result<PeerStream, PeerError> {
         self.begin(NOTE_PATH, site, envelope, deadline).await
+    }
+
+    /// Asks the first of the site's agents that can be reached before `deadline` what it knows of the envelope's ids: the
+    /// answer is all that the stream holds.
+    pub async fn ask_ids(&self, site: &Site, envelope: &Envelope, deadline: Instant) -> Result<PeerStream, PeerError> {
+        self.begin(ASK_PATH, site, envelope, deadline).await
     }
 
     async fn begin(

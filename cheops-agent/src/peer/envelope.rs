@@ -25,6 +25,7 @@ const DEADLINE: HeaderName = HeaderName::from_static("cheops-deadline-ms");
 const CLIENT: HeaderName = HeaderName::from_static("cheops-client");
 const CONNECTION: HeaderName = HeaderName::from_static("cheops-connection");
 const DECIDED: HeaderName = HeaderName::from_static("cheops-decided");
+const CALLER: HeaderName = HeaderName::from_static("cheops-caller");
 const BRIEF: HeaderName = HeaderName::from_static("cheops-brief");
 const OWN_SCOPE: HeaderName = HeaderName::from_static("cheops-own-scope");
 const OUTCOME: HeaderName = HeaderName::from_static("cheops-outcome");
@@ -41,6 +42,7 @@ const LINK_BYTES: usize = 512;
 const NAME_BYTES: usize = 256;
 const REQUEST_BYTES: usize = 128;
 const DETAIL_BYTES: usize = 1024;
+const CALLER_BYTES: usize = 256;
 
 /// Everything but RFC 3986's unreserved characters: names may hold any other.
 pub(super) const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -85,6 +87,8 @@ pub struct Envelope {
     pub decided: bool,
     /// The request whose scope it is only reads: its ids need not be known for long.
     pub brief: bool,
+    /// Whose the workflow is: a mark of the credential. None: it isn't known.
+    pub caller: Option<String>,
 }
 
 /// Why an envelope is refused. Nothing of its request was used.
@@ -118,6 +122,9 @@ impl Envelope {
         }
         if !self.placed.is_empty() {
             put(&mut headers, PLACED, write_pairs(&self.placed))?;
+        }
+        if let Some(caller) = &self.caller {
+            put(&mut headers, CALLER, caller.clone())?;
         }
         if let Some(deadline) = self.deadline {
             put(&mut headers, DEADLINE, deadline.as_millis().to_string())?;
@@ -157,6 +164,7 @@ impl Envelope {
             own_scope: flag(headers, OWN_SCOPE)?,
             decided: flag(headers, DECIDED)?,
             brief: flag(headers, BRIEF)?,
+            caller: optional(headers, CALLER, CALLER_BYTES)?.map(str::to_owned),
         })
     }
 
@@ -206,7 +214,7 @@ pub fn read_trailers(trailers: &HeaderMap) -> Option<Result<(), Refusal>> {
 
 /// What differs from request to request. HTTP/2 would remember each (RFC 7541, 2.3.2), and forget for it what is the same
 /// in all of them.
-const OWN: [HeaderName; 4] = [REQUEST, LINKS, CLIENT, CONNECTION];
+const OWN: [HeaderName; 5] = [REQUEST, LINKS, CLIENT, CONNECTION, CALLER];
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: String) -> Result<(), EnvelopeError> {
     let value = HeaderValue::from_maybe_shared(Bytes::from(value));

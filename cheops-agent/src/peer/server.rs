@@ -26,6 +26,7 @@ use super::liveness::Liveness;
 use super::renew::{Signer, Signs};
 use super::stream::ServerStream;
 use super::trust::Security;
+use crate::http::Code;
 
 /// Connections that peers may have open in all: agents of sites, each with one or a few.
 const MAX_CONNECTIONS: usize = 1024;
@@ -52,6 +53,15 @@ pub trait Serve: Send + Sync + 'static {
 
     /// Notes a request that another agent of the site serves: accepts, says a byte, and knows it until the stream ends.
     fn note(&self, call: Call) -> impl Future<Output = ()> + Send;
+
+    /// Tells another agent of the site what is known of the envelope's ids. Who serves no requests knows none.
+    fn answer_ids(&self, call: Call) -> impl Future<Output = ()> + Send {
+        async move {
+            if let Err(error) = call.refuse(&Refusal::not_sent(Code::NotExported, "no ids are known here")) {
+                tracing::debug!(%error, "whoever asked for ids did not wait for the answer");
+            }
+        }
+    }
 }
 
 /// The server's part that its connections share.

@@ -186,5 +186,6 @@ fn envelope() -> Envelope {
         connection: None,
         decided: false,
         brief: false,
+        caller: None,
     }
 }

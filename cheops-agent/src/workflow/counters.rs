@@ -30,20 +30,87 @@ impl Refused {
     }
 }
 
+/// Why a call stayed where it was made although something linked it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Stayed {
+    /// It came with another credential than the workflow's.
+    OtherCaller,
+    /// Its credential, its only link, is used by several scopes.
+    SeveralScopes,
+}
+
+impl Stayed {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[Self::OtherCaller, Self::SeveralScopes];
+
+    /// As metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OtherCaller => "other-caller",
+            Self::SeveralScopes => "several-scopes",
+        }
+    }
+}
+
+/// What came of asking the site's other agents for an id that isn't known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Asked {
+    Known,
+    Unknown,
+    /// One of them did not answer in time, and no other one knew it.
+    Unanswered,
+}
+
+impl Asked {
+    /// Every outcome.
+    pub const ALL: &'static [Self] = &[Self::Known, Self::Unknown, Self::Unanswered];
+
+    /// As metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::Unknown => "unknown",
+            Self::Unanswered => "unanswered",
+        }
+    }
+}
+
 /// One number for each thing that is counted.
 #[derive(Debug, Default)]
 pub struct Counters {
     linked: [AtomicU64; Kind::ALL.len()],
     unlinked: AtomicU64,
+    stayed: [AtomicU64; Stayed::ALL.len()],
+    asked: [AtomicU64; Asked::ALL.len()],
     refused: [AtomicU64; Refused::ALL.len()],
     missed: AtomicU64,
 }
 
+/// One more.
+fn count(numbers: &[AtomicU64], which: usize) {
+    if let Some(number) = numbers.get(which) {
+        number.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn counted(numbers: &[AtomicU64], which: usize) -> u64 {
+    numbers.get(which).map_or(0, |number| number.load(Ordering::Relaxed))
+}
+
 impl Counters {
     pub(super) fn count_linked(&self, kind: Kind) {
-        if let Some(number) = self.linked.get(kind as usize) {
-            number.fetch_add(1, Ordering::Relaxed);
-        }
+        count(&self.linked, kind as usize);
+    }
+
+    pub(super) fn count_stayed(&self, why: Stayed) {
+        count(&self.stayed, why as usize);
+    }
+
+    /// The site's other agents were asked.
+    pub fn count_asked(&self, outcome: Asked) {
+        count(&self.asked, outcome as usize);
     }
 
     pub(super) fn count_unlinked(&self) {
@@ -51,9 +118,7 @@ impl Counters {
     }
 
     pub(super) fn count_refused(&self, reason: Refused) {
-        if let Some(number) = self.refused.get(reason as usize) {
-            number.fetch_add(1, Ordering::Relaxed);
-        }
+        count(&self.refused, reason as usize);
     }
 
     /// An agent of the site did not acknowledge a request's ids in time.
@@ -68,7 +133,7 @@ impl Counters {
 
     /// Calls that were linked to a scoped request by this kind of id.
     pub fn linked(&self, kind: Kind) -> u64 {
-        self.linked.get(kind as usize).map_or(0, |number| number.load(Ordering::Relaxed))
+        counted(&self.linked, kind as usize)
     }
 
     /// Requests that were linked to none while there were records.
@@ -78,6 +143,16 @@ impl Counters {
 
     /// Requests that were refused.
     pub fn refused(&self, reason: Refused) -> u64 {
-        self.refused.get(reason as usize).map_or(0, |number| number.load(Ordering::Relaxed))
+        counted(&self.refused, reason as usize)
+    }
+
+    /// Calls that were linked and stayed all the same.
+    pub fn stayed(&self, why: Stayed) -> u64 {
+        counted(&self.stayed, why as usize)
+    }
+
+    /// How often the site's other agents were asked.
+    pub fn asked(&self, outcome: Asked) -> u64 {
+        counted(&self.asked, outcome as usize)
     }
 }

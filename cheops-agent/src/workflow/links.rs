@@ -1,5 +1,8 @@
 //! The ids in a request's head by which calls are linked to the request that caused them.
 
+use serde::{Deserialize, Serialize};
+
+use super::caller::Caller;
 use crate::http::RequestHead;
 use crate::profile::Correlation;
 
@@ -14,6 +17,8 @@ const B3: &str = "b3";
 const B3_TRACE_ID: &str = "x-b3-traceid";
 /// The name of the ids that W3C and B3 headers share: a service may translate one into the other.
 const TRACE: &str = "trace";
+/// The name of what is no id; no header has it.
+const CREDENTIAL: &str = "(credential)";
 
 /// The header that holds an id, in the order of SPEC.md 3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,11 +31,13 @@ pub enum Kind {
     RequestId,
     /// Zipkin's `b3` or `X-B3-TraceId`.
     B3,
+    /// The caller's credential, where the profile allows it: the last resort, and no id.
+    Credential,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::Profile, Self::Traceparent, Self::RequestId, Self::B3];
+    pub const ALL: &'static [Self] = &[Self::Profile, Self::Traceparent, Self::RequestId, Self::B3, Self::Credential];
 
     /// As metrics name it.
     pub fn as_str(self) -> &'static str {
@@ -39,25 +46,42 @@ impl Kind {
             Self::Traceparent => "traceparent",
             Self::RequestId => "request-id",
             Self::B3 => "b3",
+            Self::Credential => "credential",
         }
     }
 }
 
 /// One id.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Link {
     /// `trace` for a trace's id, else the header's name in lower case.
     pub name: String,
-    /// Of a trace 32 hexadecimal digits in lower case; else the header's value as it came.
+    /// Of a trace 32 hexadecimal digits in lower case; of a credential a mark of it; else the header's value as it came.
     pub value: String,
+}
+
+impl Link {
+    /// It is made of a credential: shown to nobody.
+    pub fn is_credential(&self) -> bool {
+        self.name == CREDENTIAL
+    }
+}
+
+/// What of a head may link it, by its service's profile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Named<'a> {
+    /// Headers with ids.
+    pub correlation: &'a [Correlation],
+    /// The credential, where it links.
+    pub credential: Option<&'a [u8]>,
 }
 
 /// A request's ids in the order of their kinds, none twice.
 pub type Links = Vec<(Kind, Link)>;
 
-/// Finds the ids of a request; `correlation` are the headers of the addressed service's profile. Where there is none,
-/// nothing is allocated.
-pub fn of(head: &RequestHead, correlation: &[Correlation]) -> Links {
+/// Finds the ids of a request. Where there is none, nothing is allocated.
+pub fn of(head: &RequestHead, named: Named<'_>) -> Links {
+    let Named { correlation, credential } = named;
     let mut links = Links::new();
     for field in head.fields() {
         let name = head.name(field);
@@ -65,7 +89,7 @@ pub fn of(head: &RequestHead, correlation: &[Correlation]) -> Links {
         let Some((kind, value)) = read(name, head.value(field), named) else { continue };
         let name = match kind {
             Kind::Traceparent | Kind::B3 => TRACE.to_owned(),
-            Kind::Profile | Kind::RequestId => name.to_ascii_lowercase(),
+            Kind::Profile | Kind::RequestId | Kind::Credential => name.to_ascii_lowercase(),
         };
         let link = Link { name, value };
         match links.iter_mut().find(|(_, known)| *known == link) {
@@ -75,6 +99,11 @@ pub fn of(head: &RequestHead, correlation: &[Correlation]) -> Links {
     }
     links.sort_by_key(|(kind, _)| *kind);
     links.truncate(MAX_LINKS);
+    if let Some(credential) = credential {
+        // Each request's own mark would link nothing: this one is the same in all.
+        let value = Caller::of(credential, CREDENTIAL).to_string();
+        links.push((Kind::Credential, Link { name: CREDENTIAL.to_owned(), value }));
+    }
     links
 }
 
@@ -146,7 +175,7 @@ mod tests {
         let head = RequestHead::parse(Bytes::from(text), 100).expect("well-formed");
         let correlation =
             named.iter().map(|header| Correlation { header: (*header).to_owned(), set: None, restore: false });
-        let links = of(&head, &correlation.collect::<Vec<_>>());
+        let links = of(&head, Named { correlation: &correlation.collect::<Vec<_>>(), credential: None });
         links.into_iter().map(|(kind, link)| (kind, format!("{}={}", link.name, link.value))).collect()
     }
 
@@ -171,6 +200,21 @@ mod tests {
             found("X-Openstack-Request-Id: req-1\r\n", &["x-openstack-request-id"]),
             [(Kind::Profile, "x-openstack-request-id=req-1".to_owned())]
         );
+    }
+
+    #[test]
+    fn a_credential_links_only_where_it_may_and_is_not_to_be_read() {
+        let of = |fields: &str, credential| {
+            let head = Bytes::from(format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
+            let head = RequestHead::parse(head, 100).expect("well-formed");
+            super::of(&head, Named { correlation: &[], credential })
+        };
+        let links = of("X-Request-Id: r\r\n", Some(b"gAAAA-token"));
+        assert_eq!(links.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [Kind::RequestId, Kind::Credential]);
+        assert!(links[1].1.is_credential() && !links[1].1.value.contains("gAAAA"));
+        assert_eq!(of("", Some(b"gAAAA-token")), links[1..]);
+        assert_ne!(of("", Some(b"other")), links[1..]);
+        assert_eq!(of("X-Auth-Token: gAAAA-token\r\n", None), []);
     }
 
     #[test]

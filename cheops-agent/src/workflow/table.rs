@@ -4,118 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use super::counters::Refused;
+use super::line::Line;
 use super::links::{Kind, Link, Links};
-use crate::http::{Code, Problem};
+use super::record::{Found, Inherited, Maker, Record, Sole, WorkflowError, used};
+use super::story::Story;
 use crate::names::{ServiceName, SiteName};
-use crate::plan;
-use crate::scope::{Completed, ScopeError};
-
-/// A scope that calls inherit.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Inherited {
-    pub scope: Completed,
-    /// The workflow's entry site.
-    pub entry: SiteName,
-}
-
-/// What a request inherits by its ids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Of the first id that stands for it.
-    pub(super) kind: Kind,
-    pub scope: Arc<Inherited>,
-    /// Where earlier calls were served, of services for which the scope leaves that open.
-    pub placed: Vec<(ServiceName, SiteName)>,
-    /// [`Maker::brief`].
-    pub brief: bool,
-}
-
-impl Found {
-    /// As the plan takes it.
-    pub fn workflow(&self) -> plan::Workflow<'_> {
-        plan::Workflow { scope: &self.scope.scope, entry: &self.scope.entry, placed: &self.placed }
-    }
-}
+use crate::scope::Completed;
 
 /// Services of one workflow that are placed, at most.
 const MOST_PLACED: usize = 32;
-
-/// A scoped request whose ids become live.
-#[derive(Clone, Copy, Debug)]
-pub struct Maker<'a> {
-    /// Its completed scope, as text.
-    pub scope: &'a str,
-    pub entry: &'a SiteName,
-    /// What it addresses, if the scope is its own; nothing for a call within a workflow.
-    pub addressed: Option<&'a ServiceName>,
-    /// `X-Cheops-Request`.
-    pub request: &'a str,
-    /// It only reads: nothing goes on after its answer but what it began before.
-    pub brief: bool,
-}
-
-/// Why a request can't be linked to one scope.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WorkflowError {
-    #[error("the id in {link} is live under the scope of request {request}, which is another")]
-    InUse { link: String, request: String },
-    #[error("its ids link it to request {one} and to request {other}, whose scopes differ")]
-    Ambiguous { one: String, other: String },
-    #[error("{0} ids of scoped requests are live, and no more are kept")]
-    Full(usize),
-    /// Of a peer: this agent's own are well-formed.
-    #[error("{0}")]
-    Scope(#[from] ScopeError),
-}
-
-impl WorkflowError {
-    /// The answer that the request gets.
-    pub fn problem(&self) -> Problem {
-        let code = match self {
-            Self::InUse { .. } => Code::RequestIdInUse,
-            Self::Ambiguous { .. } => Code::AmbiguousWorkflow,
-            Self::Full(_) => Code::TooManyWorkflows,
-            Self::Scope(error) => return error.problem(),
-        };
-        Problem::new(code, self.to_string())
-    }
-
-    pub(super) fn counted(&self) -> Option<Refused> {
-        match self {
-            Self::InUse { .. } => Some(Refused::InUse),
-            Self::Ambiguous { .. } => Some(Refused::Ambiguous),
-            Self::Full(_) => Some(Refused::Full),
-            Self::Scope(_) => None,
-        }
-    }
-}
-
-/// An id under one scope. Requests that share both share the record.
-#[derive(Debug)]
-struct Record {
-    scope: Arc<Inherited>,
-    /// The first request that made it.
-    request: String,
-    /// What the requests addressed that brought the scope with them.
-    addressed: Vec<ServiceName>,
-    /// Where its calls are served.
-    placed: Vec<(ServiceName, SiteName)>,
-    /// Requests that have no answer yet.
-    open: usize,
-    /// When it ends, once none is open.
-    until: Instant,
-    /// Whether it stands among those that will end.
-    ending: bool,
-    /// None of the requests that brought the scope with them did more than read.
-    brief: bool,
-}
-
-impl Record {
-    fn is_live(&self, now: Instant) -> bool {
-        self.open > 0 || self.until > now
-    }
-}
 
 /// All records.
 #[derive(Debug, Default)]
@@ -134,26 +31,54 @@ impl Table {
         self.records
     }
 
-    /// The one scope for which these ids stand, and the first of them that does.
+    /// Every id with its record.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Arc<Link>, &Record)> {
+        self.by_link.iter().flat_map(|(link, records)| records.iter().map(move |record| (link, record)))
+    }
+
+    /// The records of an id.
+    pub(super) fn of(&self, link: &Link) -> impl Iterator<Item = &Record> {
+        self.by_link.get(link).into_iter().flatten()
+    }
+
+    /// The one scope for which these ids stand, and the first of them that does. Credentials are no ids.
     pub(super) fn find(&mut self, links: &Links, now: Instant) -> Result<Option<Found>, WorkflowError> {
         self.sweep(now);
-        let mut found: Option<(Kind, &Record)> = None;
+        let mut found: Option<(Kind, &Arc<Link>, &Record)> = None;
         let mut placed: Vec<(ServiceName, SiteName)> = Vec::new();
-        for (kind, link) in links {
-            let records = self.by_link.get(link).map(Vec::as_slice).unwrap_or_default();
+        for (kind, link) in links.iter().filter(|(kind, _)| *kind != Kind::Credential) {
+            let Some((link, records)) = self.by_link.get_key_value(link) else { continue };
             for record in records.iter().filter(|record| record.is_live(now)) {
                 match found {
-                    None => found = Some((*kind, record)),
-                    Some((_, first)) if Arc::ptr_eq(&first.scope, &record.scope) => {}
-                    Some((_, first)) => {
-                        let (one, other) = (first.request.clone(), record.request.clone());
+                    None => found = Some((*kind, link, record)),
+                    Some((_, _, first)) if Arc::ptr_eq(&first.scope, &record.scope) => {}
+                    Some((_, _, first)) => {
+                        let (one, other) = (first.story.request.clone(), record.story.request.clone());
                         return Err(WorkflowError::Ambiguous { one, other });
                     }
                 }
                 placed.extend(record.placed.iter().cloned());
             }
         }
-        Ok(found.map(|(kind, record)| Found { kind, scope: record.scope.clone(), placed, brief: record.brief }))
+        Ok(found.map(|(kind, link, record)| record.found(kind, link, placed)))
+    }
+
+    /// What the request's credential links it to, if exactly one live scope uses it.
+    pub(super) fn find_by_credential(&self, links: &Links, now: Instant) -> Sole {
+        let mut sole: Option<(&Arc<Link>, &Record)> = None;
+        for (_, link) in links.iter().filter(|(kind, _)| *kind == Kind::Credential) {
+            let Some((link, records)) = self.by_link.get_key_value(link) else { continue };
+            for record in records.iter().filter(|record| record.is_live(now)) {
+                match sole {
+                    Some((_, first)) if !Arc::ptr_eq(&first.scope, &record.scope) => return Sole::Several,
+                    _ => sole = Some((link, record)),
+                }
+            }
+        }
+        match sole {
+            None => Sole::Nothing,
+            Some((link, record)) => Sole::One(record.found(Kind::Credential, link, record.placed.clone())),
+        }
     }
 
     /// Says where the workflow's calls of a service go from now on; None: it is open again. Whether it was open.
@@ -181,56 +106,135 @@ impl Table {
         self.by_link.get_mut(link)?.iter_mut().find(|record| Arc::ptr_eq(&record.scope, scope))
     }
 
-    /// Makes these ids live: all or none.
+    /// Makes these ids live: all or none. `began`: Unix time in milliseconds, for whoever looks.
     pub(super) fn hold(
         &mut self,
         links: Vec<Link>,
         maker: Maker<'_>,
         limit: usize,
-        now: Instant,
+        (now, began): (Instant, u64),
     ) -> Result<(Vec<Arc<Link>>, Arc<Inherited>), WorkflowError> {
         self.sweep(now);
-        let scope = self.scope(maker)?;
-        let mut new = 0;
+        let scope = self.scope(maker.scope, maker.entry)?;
+        let (mut new, mut story) = (0, None);
         for link in &links {
             let records = self.by_link.get(link).map(Vec::as_slice).unwrap_or_default();
-            let others = || records.iter().filter(|record| !Arc::ptr_eq(&record.scope, &scope) && record.is_live(now));
-            let used = maker.addressed.and_then(|service| others().find(|other| other.addressed.contains(service)));
-            if let Some(used) = used {
-                return Err(WorkflowError::InUse { link: link.name.clone(), request: used.request.clone() });
+            let live = || records.iter().filter(|record| record.is_live(now));
+            if let Some(addressed) = maker.addressed.filter(|_| !link.is_credential()) {
+                used(link, live(), &scope, addressed, &maker)?;
             }
-            new += usize::from(!records.iter().any(|record| Arc::ptr_eq(&record.scope, &scope)));
+            let same = records.iter().find(|record| Arc::ptr_eq(&record.scope, &scope));
+            new += usize::from(same.is_none());
+            // A credential has more than one workflow.
+            let known = same.filter(|record| record.is_live(now) && !link.is_credential());
+            story = story.or_else(|| known.map(|record| record.story.clone()));
         }
         if new > 0 && self.records + new > limit {
             return Err(WorkflowError::Full(limit));
         }
-        let links = links.into_iter().map(|link| self.open(link, &scope, maker, now)).collect();
+        let story = story.unwrap_or_else(|| Arc::new(Story::new(maker.request, maker.addressed, began)));
+        let links = links.into_iter().map(|link| self.open(link, &scope, &maker, &story, now)).collect();
         Ok((links, scope))
     }
 
-    fn open(&mut self, link: Link, scope: &Arc<Inherited>, maker: Maker<'_>, now: Instant) -> Arc<Link> {
-        let link = match self.by_link.get_key_value(&link) {
-            Some((known, _)) => known.clone(),
-            None => Arc::new(link),
-        };
+    fn open(
+        &mut self,
+        link: Link,
+        scope: &Arc<Inherited>,
+        maker: &Maker<'_>,
+        story: &Arc<Story>,
+        now: Instant,
+    ) -> Arc<Link> {
+        let link = self.known(link);
+        let Some(record) = self.at(&link, scope, story, now) else { return link };
+        if record.open == 0 && record.until <= now {
+            (record.brief, record.caller) = (maker.brief, maker.caller.cloned());
+        } else if maker.addressed.is_some()
+            && record.caller.as_ref().is_some_and(|known| maker.is_other(known) != Some(false))
+        {
+            // Of two whose credentials can't be compared, or of which one has none, nobody knows whose the calls are.
+            record.caller = None;
+        }
+        record.open += 1;
+        // A call within a workflow doesn't say how long that goes on.
+        record.brief &= maker.brief || maker.addressed.is_none();
+        if let Some(service) = maker.addressed.filter(|service| !record.addressed.contains(service)) {
+            record.addressed.push(service.clone());
+        }
+        link
+    }
+
+    fn known(&self, link: Link) -> Arc<Link> {
+        self.by_link.get_key_value(&link).map_or_else(|| Arc::new(link), |(known, _)| known.clone())
+    }
+
+    /// The id's record under this scope; it is made if there is none.
+    fn at(
+        &mut self,
+        link: &Arc<Link>,
+        scope: &Arc<Inherited>,
+        story: &Arc<Story>,
+        now: Instant,
+    ) -> Option<&mut Record> {
         let records = self.by_link.entry(link.clone()).or_default();
         let at = records.iter().position(|record| Arc::ptr_eq(&record.scope, scope)).unwrap_or_else(|| {
-            let (scope, request) = (scope.clone(), maker.request.to_owned());
-            let (addressed, placed) = (Vec::new(), Vec::new());
-            let brief = maker.brief;
-            records.push(Record { scope, request, addressed, placed, open: 0, until: now, ending: false, brief });
+            records.push(Record {
+                scope: scope.clone(),
+                story: story.clone(),
+                addressed: Vec::new(),
+                placed: Vec::new(),
+                caller: None,
+                open: 0,
+                until: now,
+                ending: false,
+                brief: true,
+            });
             self.records += 1;
             records.len() - 1
         });
-        if let Some(record) = records.get_mut(at) {
-            record.open += 1;
-            // A call within a workflow doesn't say how long that goes on.
-            record.brief &= maker.brief || maker.addressed.is_none();
-            if let Some(service) = maker.addressed.filter(|service| !record.addressed.contains(service)) {
+        records.get_mut(at)
+    }
+
+    /// Takes over what another agent, or an earlier process of this one, knows, until then. Whether there was room.
+    pub(super) fn adopt(&mut self, line: &Line, limit: usize, now: Instant, until: Instant) -> bool {
+        let Ok(scope) = self.scope(&line.scope, &line.entry) else { return false };
+        let link = self.known(line.link.clone());
+        let known = self.by_link.get(&link).into_iter().flatten();
+        let same = known.into_iter().find(|record| Arc::ptr_eq(&record.scope, &scope));
+        if same.is_none() && self.records >= limit {
+            return false;
+        }
+        // The ids of one workflow have one story here, too.
+        let story = same.map(|record| record.story.clone()).or_else(|| self.story(&line.request, &scope));
+        let story = story.unwrap_or_else(|| Arc::new(Story::new(&line.request, line.service.as_ref(), line.since)));
+        let Some(record) = self.at(&link, &scope, &story, now) else { return false };
+        if record.open == 0 {
+            (record.caller, record.brief) = (line.caller.clone(), line.brief);
+        }
+        for service in &line.addressed {
+            if record.addressed.len() < MOST_PLACED && !record.addressed.contains(service) {
                 record.addressed.push(service.clone());
             }
         }
-        link
+        for place in &line.placed {
+            if record.placed.len() < MOST_PLACED && !record.placed.iter().any(|(service, _)| *service == place.0) {
+                record.placed.push(place.clone());
+            }
+        }
+        record.until = record.until.max(until);
+        let until = record.until;
+        if !std::mem::replace(&mut record.ending, true) {
+            self.ending.push_back((until, link, scope));
+        }
+        true
+    }
+
+    fn story(&self, request: &str, scope: &Arc<Inherited>) -> Option<Arc<Story>> {
+        // Only what was just taken over is looked for: there are few others then.
+        let newest = self.ending.iter().rev().take(8);
+        let mut records = newest.filter_map(|(_, link, _)| self.by_link.get(link)).flatten();
+        let same = |record: &&Record| record.story.request == request && Arc::ptr_eq(&record.scope, scope);
+        records.find(same).map(|record| record.story.clone())
     }
 
     /// A request has its answer: its records end when `after` says, if nothing keeps them; it is told whether they are
@@ -244,6 +248,13 @@ impl Table {
             if !std::mem::replace(&mut record.ending, true) {
                 self.ending.push_back((until, link.clone(), scope.clone()));
             }
+        }
+    }
+
+    /// A call was made that isn't served by the workflow's scope: it goes on all the same.
+    pub(super) fn touch(&mut self, found: &Found, after: impl Fn(bool) -> Instant) {
+        if let Some(record) = self.record(&found.link, &found.scope) {
+            record.until = record.until.max(after(record.brief));
         }
     }
 
@@ -267,17 +278,17 @@ impl Table {
         }
     }
 
-    /// The maker's scope, shared with every record of the same.
-    fn scope(&mut self, maker: Maker<'_>) -> Result<Arc<Inherited>, WorkflowError> {
+    /// The scope, shared with every record of the same.
+    fn scope(&mut self, text: &str, entry: &SiteName) -> Result<Arc<Inherited>, WorkflowError> {
         if self.scopes.len() > 2 * self.records + 16 {
             self.scopes.retain(|_, same| same.iter().any(|scope| scope.strong_count() > 0));
         }
-        let known = self.scopes.get(maker.scope).into_iter().flatten().filter_map(Weak::upgrade);
-        if let Some(known) = known.into_iter().find(|known| known.entry == *maker.entry) {
+        let known = self.scopes.get(text).into_iter().flatten().filter_map(Weak::upgrade);
+        if let Some(known) = known.into_iter().find(|known| known.entry == *entry) {
             return Ok(known);
         }
-        let scope = Arc::new(Inherited { scope: Completed::parse(maker.scope)?, entry: maker.entry.clone() });
-        let same = self.scopes.entry(maker.scope.to_owned()).or_default();
+        let scope = Arc::new(Inherited { scope: Completed::parse(text)?, entry: entry.clone() });
+        let same = self.scopes.entry(text.to_owned()).or_default();
         same.retain(|scope| scope.strong_count() > 0);
         same.push(Arc::downgrade(&scope));
         Ok(scope)
@@ -289,6 +300,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::http::Code;
+    use crate::workflow::caller::Caller;
 
     const SECOND: Duration = Duration::from_secs(1);
     const PARIS: &str = r#"{"A":"Paris","default":"Berlin"}"#;
@@ -320,8 +333,16 @@ mod tests {
         fn hold(&mut self, ids: &[&str], scope: &str, to: Option<&str>, second: u32) -> Result<Kept, WorkflowError> {
             let (addressed, entry, now) = (to.map(ServiceName::from), SiteName::from("Berlin"), self.at(second));
             let request = format!("r-{second}");
-            let maker = Maker { scope, entry: &entry, addressed: addressed.as_ref(), request: &request, brief: false };
-            self.table.hold(ids.iter().map(|id| link(id)).collect(), maker, self.limit, now)
+            let maker = Maker {
+                scope,
+                entry: &entry,
+                addressed: addressed.as_ref(),
+                request: &request,
+                brief: false,
+                caller: None,
+                credential: None,
+            };
+            self.table.hold(ids.iter().map(|id| link(id)).collect(), maker, self.limit, (now, 0))
         }
 
         fn answered(&mut self, (links, scope): &Kept, until: u32) {
@@ -382,9 +403,10 @@ mod tests {
         let service = ServiceName::from("A");
         let hold = |desk: &mut Desk, id: &str, brief, own: bool| {
             let addressed = own.then_some(&service);
-            let maker = Maker { scope: PARIS, entry: &entry, addressed, request: "r", brief };
+            let maker =
+                Maker { scope: PARIS, entry: &entry, addressed, request: "r", brief, caller: None, credential: None };
             let now = desk.at(0);
-            let kept = desk.table.hold(vec![link(id)], maker, 10, now).expect("held");
+            let kept = desk.table.hold(vec![link(id)], maker, 10, (now, 0)).expect("held");
             let after = |brief| desk.start + SECOND * if brief { 10 } else { 100 };
             desk.table.release(&kept.0, &kept.1, after);
         };
@@ -420,8 +442,16 @@ mod tests {
         let scope = r#"{"A":"Paris","default":null}"#;
         desk.hold(&["t"], scope, Some("A"), 0).expect("held");
         let (entry, service, now) = (SiteName::from("Paris"), ServiceName::from("A"), desk.at(1));
-        let maker = Maker { scope, entry: &entry, addressed: Some(&service), request: "r-1", brief: false };
-        assert!(matches!(desk.table.hold(vec![link("t")], maker, 10, now), Err(WorkflowError::InUse { .. })));
+        let maker = Maker {
+            scope,
+            entry: &entry,
+            addressed: Some(&service),
+            request: "r-1",
+            brief: false,
+            caller: None,
+            credential: None,
+        };
+        assert!(matches!(desk.table.hold(vec![link("t")], maker, 10, (now, 0)), Err(WorkflowError::InUse { .. })));
     }
 
     #[test]
@@ -510,5 +540,122 @@ mod tests {
             let error = desk.hold(&["t"], scope, None, 0).expect_err(scope);
             assert_eq!(error.problem().code, Code::InvalidScope, "{scope}");
         }
+    }
+
+    /// A request of somebody to `service`, with that id and scope.
+    fn by(
+        desk: &mut Desk,
+        id: &str,
+        scope: &str,
+        service: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<Kept, WorkflowError> {
+        let (entry, addressed, now) = (SiteName::from("Berlin"), service.map(ServiceName::from), desk.at(0));
+        let request = format!("r-{}", token.unwrap_or_default());
+        let caller = token.map(|token| Caller::of(token.as_bytes(), &request));
+        let maker = Maker {
+            scope,
+            entry: &entry,
+            addressed: addressed.as_ref(),
+            request: &request,
+            brief: false,
+            caller: caller.as_ref(),
+            credential: token.map(str::as_bytes),
+        };
+        desk.table.hold(vec![link(id)], maker, 10, (now, 0))
+    }
+
+    fn whose(desk: &mut Desk, id: &str, token: Option<&str>) -> Option<bool> {
+        let links: Links = vec![(Kind::Profile, link(id))];
+        let now = desk.at(0);
+        let found = desk.table.find(&links, now).expect("one scope")?;
+        Some(found.is_of(token.map(str::as_bytes)))
+    }
+
+    #[test]
+    fn a_call_follows_its_callers_workflow_and_no_other_callers() {
+        let mut desk = Desk::new(10);
+        by(&mut desk, "t", PARIS, Some("A"), Some("alice")).expect("held");
+        assert_eq!(whose(&mut desk, "t", Some("alice")), Some(true));
+        assert_eq!(whose(&mut desk, "t", Some("nova")), Some(false));
+        assert_eq!(whose(&mut desk, "t", None), Some(true), "without a credential it follows its cause");
+        by(&mut desk, "u", PARIS, Some("A"), None).expect("held");
+        assert_eq!(whose(&mut desk, "u", Some("nova")), Some(true), "nobody knows whose it is");
+    }
+
+    #[test]
+    fn an_id_that_is_live_for_another_caller_is_refused() {
+        let mut desk = Desk::new(10);
+        by(&mut desk, "t", PARIS, Some("A"), Some("alice")).expect("held");
+        for (scope, service) in [(PARIS, "A"), (NANTES, "A"), (NANTES, "B")] {
+            let error = by(&mut desk, "t", scope, Some(service), Some("bob")).expect_err("bob's");
+            assert_eq!(error.problem().code, Code::RequestIdInUse, "{service}");
+            assert!(error.to_string().contains("another caller"), "{error}");
+        }
+        // The same caller's same workflow, and a call within it by whoever.
+        by(&mut desk, "t", PARIS, Some("A"), Some("alice")).expect("hers");
+        by(&mut desk, "t", PARIS, None, Some("nova")).expect("a call");
+        assert_eq!(whose(&mut desk, "t", Some("nova")), Some(false));
+    }
+
+    /// An agent that hears of two requests by two ways can't compare their marks.
+    #[test]
+    fn marks_that_can_not_be_compared_are_nobodys() {
+        let mut desk = Desk::new(10);
+        by(&mut desk, "t", PARIS, Some("A"), Some("alice")).expect("held");
+        let (entry, service, caller) =
+            (SiteName::from("Berlin"), ServiceName::from("A"), Caller::of(b"bob", "another"));
+        let maker = Maker {
+            scope: PARIS,
+            entry: &entry,
+            addressed: Some(&service),
+            request: "another",
+            brief: false,
+            caller: Some(&caller),
+            credential: None,
+        };
+        let now = desk.at(0);
+        desk.table.hold(vec![link("t")], maker, 10, (now, 0)).expect("held");
+        assert_eq!(whose(&mut desk, "t", Some("carol")), Some(true));
+    }
+
+    #[test]
+    fn a_credential_links_when_one_scope_uses_it() {
+        let head = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let head = crate::http::RequestHead::parse(head.into(), 10).expect("well-formed");
+        let links = |token: &str| {
+            let named = super::super::links::Named { correlation: &[], credential: Some(token.as_bytes()) };
+            super::super::links::of(&head, named)
+        };
+        let mut desk = Desk::new(10);
+        let entry = SiteName::from("Berlin");
+        let service = ServiceName::from("A");
+        let hold = |desk: &mut Desk, scope: &str, token: &str, id: &str| {
+            let maker = Maker {
+                scope,
+                entry: &entry,
+                addressed: Some(&service),
+                request: id,
+                brief: false,
+                caller: None,
+                credential: None,
+            };
+            let all = links(token).into_iter().map(|(_, link)| link).chain([link(id)]).collect();
+            let now = desk.at(0);
+            desk.table.hold(all, maker, 10, (now, 0)).expect("held");
+        };
+        let sole = |desk: &Desk, token| match desk.table.find_by_credential(&links(token), desk.at(0)) {
+            Sole::Nothing => "nothing".to_owned(),
+            Sole::One(found) => format!("{} {}", found.kind.as_str(), found.scope.scope),
+            Sole::Several => "several".to_owned(),
+        };
+        hold(&mut desk, PARIS, "alice", "1");
+        hold(&mut desk, PARIS, "alice", "2");
+        assert_eq!(sole(&desk, "alice"), format!("credential {PARIS}"));
+        assert_eq!(sole(&desk, "bob"), "nothing");
+        let now = desk.at(0);
+        assert!(desk.table.find(&links("alice"), now).expect("none").is_none(), "it is the last resort");
+        hold(&mut desk, NANTES, "alice", "3");
+        assert_eq!(sole(&desk, "alice"), "several");
     }
 }

@@ -8,10 +8,12 @@ use super::Connection;
 use super::known::Addressed;
 use crate::accept;
 use crate::act::exchange::Finished;
+use crate::act::ids;
 use crate::http::{Problem, RequestHead};
 use crate::names::SiteName;
-use crate::observe::{self, RequestEvent, request_id};
+use crate::observe::{self, EventLink, RequestEvent, request_id};
 use crate::plan::{CarriedScope, Plan, target};
+use crate::workflow::Linked;
 
 /// A request that is being served, as counters and watchers will see it.
 pub(super) struct Log<'a> {
@@ -21,6 +23,8 @@ pub(super) struct Log<'a> {
     /// Whether it carries a scope, be it one that can't be honoured.
     scoped: bool,
     sites: &'a [SiteName],
+    /// What it was linked to the request that caused it by.
+    link: Option<EventLink>,
     /// Known only of requests that somebody will see.
     began: Option<Instant>,
     id: OnceCell<String>,
@@ -44,6 +48,7 @@ impl<'a> Log<'a> {
             plan: None,
             scoped: false,
             sites: &[],
+            link: None,
             began: connection.shared.observer.tapped().then(Instant::now),
             id: OnceCell::new(),
         }
@@ -57,6 +62,11 @@ impl<'a> Log<'a> {
     /// It carries a scope that can't be honoured.
     pub(super) fn with_scope(self) -> Self {
         Self { scoped: true, ..self }
+    }
+
+    /// It was caused by another request.
+    pub(super) fn linked(&mut self, cause: Option<&Linked>) {
+        self.link = cause.map(ids::shown);
     }
 
     /// A scope decided about it.
@@ -113,6 +123,7 @@ impl<'a> Log<'a> {
             path: self.head.map_or("-", |head| without_query(head.target())).to_owned(),
             scope: self.scope().map(|scope| scope.normal.clone()),
             scope_source: self.scope().map(|scope| scope.source.name()),
+            link: self.link.clone(),
             plan,
             sites: self.sites(plan).map(SiteName::to_string).collect(),
             status,

@@ -17,15 +17,15 @@ use crate::http::{AnswerHead, BodyLength, Code, Form, Problem, RequestHead};
 use crate::observe::{Limit, Passthrough, Refused};
 use crate::plan::{self, Asked, Choice, Decision, Destination, Plan, Route, World};
 use crate::scope::carriers;
-use crate::workflow::Found;
+use crate::workflow::Linked;
 
 /// A scoped request of which it is known what is done with it.
 struct Decided<'a> {
     plan: &'a Plan,
     /// The request's head without its scope.
     cut: Bytes,
-    /// Nothing goes on after its answer.
-    brief: bool,
+    /// What it is linked to.
+    cause: Option<&'a Linked>,
 }
 
 impl Connection {
@@ -34,12 +34,16 @@ impl Connection {
     /// # Errors
     /// How the connection ends after it.
     pub(super) async fn serve_request(&mut self, head: &RequestHead) -> Result<(), Close> {
-        let log = Log::new(self, head);
-        let (decision, found) = self.decide(head)?;
+        let mut log = Log::new(self, head);
+        if let Some(ids) = ids::unknown(&self.shared, &self.config, head, self.taken) {
+            Box::pin(ids::ask(&self.shared, ids)).await;
+        }
+        let (decision, cause) = self.decide(head)?;
+        log.linked(cause.as_deref());
         match decision {
             Decision::Unscoped => self.direct(head, log).await,
             Decision::Scoped { plan, head: cut } => {
-                let decided = Decided { plan: &plan, cut, brief: ids::is_brief(head, &plan, found.as_deref()) };
+                let decided = Decided { plan: &plan, cut, cause: cause.as_deref() };
                 // Boxed: a connection that never sees a scope doesn't carry the room for one.
                 Box::pin(self.scoped(head, decided, log)).await
             }
@@ -48,7 +52,7 @@ impl Connection {
     }
 
     /// What is done with it, and what it is linked to.
-    fn decide(&self, head: &RequestHead) -> Result<(Decision, Option<Box<Found>>), Close> {
+    fn decide(&self, head: &RequestHead) -> Result<(Decision, Option<Box<Linked>>), Close> {
         if self.taken.session.is_none()
             && self.shared.workflows.is_empty()
             && !carriers::may_carry(head, &self.config.scope)
@@ -71,7 +75,8 @@ impl Connection {
         let inherited = ids::inherited(&self.shared, &self.config, &snapshot, head, self.taken.orig);
         Ok(match inherited {
             Ok(inherited) => {
-                let workflow = inherited.as_ref().map(|inherited| inherited.workflow());
+                let follows = inherited.as_ref().filter(|cause| cause.follows);
+                let workflow = follows.map(|cause| cause.found.workflow());
                 (plan::decide(&Asked { workflow, ..asked }, &world), inherited.map(Box::new))
             }
             // Its own scope would outrank them all.
@@ -169,7 +174,7 @@ impl Connection {
 
     /// Where the plan says.
     async fn scoped(&mut self, head: &RequestHead, decided: Decided<'_>, mut log: Log<'_>) -> Result<(), Close> {
-        let Decided { plan, cut, brief } = decided;
+        let Decided { plan, cut, cause } = decided;
         log.planned(plan);
         let id = log.id().to_owned();
         let entered = match ids::enter(&self.shared, head, cut, plan) {
@@ -177,7 +182,9 @@ impl Connection {
             Err(problem) => return self.refuse_request(head, &problem, !has_body(head), log).await,
         };
         let ids::Entered { head: sent, links, restored } = entered;
-        let kept = match ids::keep(&self.shared, &links, plan, &id, brief).await {
+        let told = ids::told(&self.shared, head, &links, plan, &id, cause);
+        let credential = ids::credential_for(&self.shared, head, &plan.service);
+        let kept = match ids::keep(&self.shared, &links, plan, &id, &told, credential).await {
             Ok(kept) => kept,
             Err(problem) => return self.refuse_request(head, &problem, !has_body(head), log).await,
         };
@@ -200,7 +207,7 @@ impl Connection {
             }
             let ended = self.over_link(head, sent, answering, log.tried(std::slice::from_ref(&plan.addressed))).await;
             if let Some(kept) = &kept {
-                kept.settle(plan, answered.ok_or(Code::ServiceUnreachable));
+                kept.settle(plan, Some(&plan.addressed), answered.ok_or(Code::ServiceUnreachable));
             }
             return ended;
         }
@@ -215,11 +222,11 @@ impl Connection {
             links: &links,
             kept: kept.as_ref(),
             restored: &restored,
-            brief,
+            told: &told,
         };
         let Ran { sites, ended } = run(&self.shared, &mut self.client, scoped).await;
         if let Some(kept) = &kept {
-            kept.settle(plan, status(&ended));
+            kept.settle(plan, sites.last(), status(&ended));
         }
         let log = log.tried(&sites);
         match ended {

@@ -10,7 +10,7 @@ use crate::act::shared::Shared;
 use crate::http::framing::MAX_FIELDS;
 use crate::http::{Code, FramingError, Problem, RequestHead};
 use crate::plan::{Plan, ScopeSource};
-use crate::profile::Correlation;
+use crate::profile::{Correlation, Profile};
 use crate::workflow::{Links, links, template};
 
 /// Headers with what the client itself said in them, for the answers that have these headers.
@@ -39,19 +39,21 @@ pub(in crate::act) fn enter(
     let (snapshot, profiles) = (shared.snapshot.load(), shared.profiles.load());
     let service = snapshot.service(plan.service.as_str());
     let profile = service.map(|service| profiles.get_or_default(&service.profile));
-    let correlation = profile.map(|profile| profile.correlation()).unwrap_or_default();
+    let profile = profile.map(|profile| &**profile);
+    let correlation = profile.map(Profile::correlation).unwrap_or_default();
+    let links = |head: &RequestHead| links::of(head, super::named(head, profile));
     // Within a workflow the caller is a service, which has its own use for what it is answered.
     let is_client = plan.scope.as_ref().is_some_and(|scope| scope.source != ScopeSource::Workflow);
     let restored = if is_client { restored(request, correlation) } else { Restored::new() };
     if correlation.iter().all(|correlation| correlation.set.is_none()) {
-        return Ok(Entered { links: links::of(request, correlation), head: cut, restored });
+        return Ok(Entered { links: links(request), head: cut, restored });
     }
     let config = shared.config.load();
     let whole = RequestHead::parse(cut, MAX_FIELDS);
     let whole = whole.map_err(|error| Problem::new(Code::Internal, format!("the head without its scope: {error}")))?;
     let edits = edits(&whole, correlation);
     if edits.is_empty() {
-        return Ok(Entered { links: links::of(&whole, correlation), head: whole.raw().clone(), restored });
+        return Ok(Entered { links: links(&whole), head: whole.raw().clone(), restored });
     }
     let head = whole.edited(edits);
     let set = match head.len() > config.limits.head_bytes {
@@ -64,7 +66,7 @@ pub(in crate::act) fn enter(
         }
         error.of_request()
     })?;
-    Ok(Entered { links: links::of(&set, correlation), head: set.raw().clone(), restored })
+    Ok(Entered { links: links(&set), head: set.raw().clone(), restored })
 }
 
 /// What the client said in headers that it shall find again. A value that isn't text is not one of an id.

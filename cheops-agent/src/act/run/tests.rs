@@ -280,7 +280,7 @@ async fn take(at: &AtSite, addressed: &AtSite, client: DuplexStream) -> Ran {
                 links: &entered.links,
                 kept: None,
                 restored: &entered.restored,
-                brief: false,
+                told: &ids::Told::default(),
             };
             let ran = run(&shared, &mut client, scoped).await;
             (ran, client)

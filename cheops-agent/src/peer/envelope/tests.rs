@@ -21,7 +21,8 @@ fn envelope() -> Envelope {
         client: Some("[2001:db8::1]:4711".parse().expect("an address")),
         connection: Some(u64::MAX),
         decided: true,
-        brief: false,
+        brief: true,
+        caller: Some(format!("{}.req-1", "0a".repeat(16))),
     }
 }
 

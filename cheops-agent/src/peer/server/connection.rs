@@ -30,8 +30,8 @@ use crate::peer::envelope::Envelope;
 use crate::peer::renew::{self, RENEW_PATH};
 use crate::peer::trust::{IdentityError, PeerIdentity, Revocations, Security, Shown, Trust};
 use crate::peer::{
-    EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, NOT_BELIEVED, NOTE_PATH, READ_BYTES, STREAM_WINDOW, connection_window,
-    pulse,
+    ASK_PATH, EXCHANGE_PATH, HEADER_LIST, HELLO_PATH, NOT_BELIEVED, NOTE_PATH, READ_BYTES, STREAM_WINDOW,
+    connection_window, pulse,
 };
 
 /// Streams of a connection that are no exchanges: a peer that asks whether this agent lives must get its answer also
@@ -264,7 +264,9 @@ async fn stream<S: Serve>(
     let done = match (request.method(), request.uri().path()) {
         (&Method::GET, HELLO_PATH) => hello(&host, &caller, &request, &mut respond),
         (&Method::POST, RENEW_PATH) => renew::answer(&host.signer, caller.identity.as_ref(), request, respond).await,
-        (&Method::POST, EXCHANGE_PATH | NOTE_PATH) => return exchange(host, caller, serve, request, respond).await,
+        (&Method::POST, EXCHANGE_PATH | NOTE_PATH | ASK_PATH) => {
+            return exchange(host, caller, serve, request, respond).await;
+        }
         _ => status(&mut respond, StatusCode::NOT_FOUND),
     };
     if let Err(error) = done {
@@ -284,7 +286,7 @@ async fn exchange<S: Serve>(
         // RFC 9113, 8.7: nothing was done with it, the peer may go elsewhere.
         return respond.send_reset(h2::Reason::REFUSED_STREAM);
     };
-    let is_note = request.uri().path() == NOTE_PATH;
+    let path = request.uri().path().to_owned();
     let (parts, incoming) = request.into_parts();
     let (from, envelope) = match authenticated(&host, &caller, Envelope::from_headers(&parts.headers)) {
         Ok(both) => both,
@@ -298,11 +300,14 @@ async fn exchange<S: Serve>(
         }
     };
     let call = Call { from, address: caller.address, envelope, incoming, respond, place };
-    if is_note {
-        return serve.note(call).await;
+    match path.as_str() {
+        NOTE_PATH => serve.note(call).await,
+        ASK_PATH => serve.answer_ids(call).await,
+        _ => {
+            host.counters.add(Count::Exchanges);
+            serve.serve(call).await;
+        }
     }
-    host.counters.add(Count::Exchanges);
-    serve.serve(call).await;
 }
 
 /// The envelope, if it doesn't contradict the certificate: its last hop is the sender.

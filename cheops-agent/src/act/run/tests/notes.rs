@@ -33,7 +33,8 @@ fn ids() -> Links {
 }
 
 fn knows(agent: &AtSite) -> bool {
-    agent.shared.workflows.find(&ids()).expect("one scope").is_some()
+    let keep = Keep::of(&agent.shared.config.load());
+    agent.shared.workflows.look(&ids(), keep).expect("one scope").0.is_some()
 }
 
 async fn until(condition: impl Fn() -> bool) {
@@ -56,7 +57,10 @@ async fn the_other_agent_knows_before_the_request_is_sent_and_until_it_has_ended
     let plan = plan_at(&one);
     let kept = in_time(async {
         loop {
-            let kept = ids::keep(&one.shared, &ids(), &plan, "r-1", false).await.expect("no conflict").expect("ids");
+            let kept = ids::keep(&one.shared, &ids(), &plan, "r-1", &ids::Told::default(), None)
+                .await
+                .expect("no conflict")
+                .expect("ids");
             // The first one may be late, since the link is made with it.
             if knows(&other) {
                 return kept;
@@ -74,14 +78,22 @@ async fn the_other_agent_knows_before_the_request_is_sent_and_until_it_has_ended
 async fn an_id_that_is_live_under_another_scope_at_the_other_agent_is_refused() {
     let [one, other] = two(["Berlin", "Berlin"]).await;
     let (scope, entry, service) = (r#"{"Glance":"Paris","default":"Berlin"}"#, "Berlin".into(), "Glance".into());
-    let maker = Maker { scope, entry: &entry, addressed: Some(&service), request: "r-0", brief: false };
+    let maker = Maker {
+        scope,
+        entry: &entry,
+        addressed: Some(&service),
+        request: "r-0",
+        brief: false,
+        caller: None,
+        credential: None,
+    };
     let links = ids().into_iter().map(|(_, link)| link).collect();
     let keep = Keep { records: 10, after: Duration::ZERO };
     let _held = other.shared.workflows.hold(links, maker, keep).expect("held");
     let plan = plan_at(&one);
     let problem = in_time(async {
         loop {
-            if let Err(problem) = ids::keep(&one.shared, &ids(), &plan, "r-1", false).await {
+            if let Err(problem) = ids::keep(&one.shared, &ids(), &plan, "r-1", &ids::Told::default(), None).await {
                 return problem;
             }
         }
@@ -96,7 +108,7 @@ async fn an_agent_that_does_not_answer_is_not_waited_for() {
     let [one, mut other] = two(["Berlin", "Berlin"]).await;
     other.kill().await;
     let plan = plan_at(&one);
-    let kept = ids::keep(&one.shared, &ids(), &plan, "r-1", false).await.expect("it goes on");
+    let kept = ids::keep(&one.shared, &ids(), &plan, "r-1", &ids::Told::default(), None).await.expect("it goes on");
     assert!(kept.is_some() && knows(&one));
     assert_eq!(one.shared.workflows.counters().missed(), 1);
 }
@@ -122,6 +134,7 @@ async fn an_agent_of_another_site_tells_nothing() {
         connection: None,
         decided: false,
         brief: false,
+        caller: None,
     };
     let peers = paris.shared.peers.as_ref().expect("peers");
     let mut stream = peers.note(to, &envelope, tokio::time::Instant::now() + SOON).await.expect("open");

@@ -272,6 +272,7 @@ async fn by_hand(sites: &Sites, change: impl FnOnce(&mut Envelope), request: &st
         connection: None,
         decided: false,
         brief: false,
+        caller: None,
     };
     change(&mut envelope);
     let snapshot = sites.berlin.shared.snapshot.load();
