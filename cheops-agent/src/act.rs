@@ -5,6 +5,7 @@
 
 pub mod admission;
 mod alarm;
+mod asked;
 pub mod closing;
 pub mod connection;
 pub mod door;
@@ -28,6 +29,7 @@ pub mod serve_peer;
 pub mod shared;
 pub mod splice;
 pub mod stream;
+pub mod tokens;
 pub mod upstream;
 pub mod wire;
 
@@ -37,4 +39,5 @@ pub use scoped::{Ran, RunError, Scoped};
 pub use serve_peer::ServePeer;
 pub use shared::{Pace, Shared};
 pub use stream::Stream;
+pub use tokens::Tokens;
 pub use wire::Wire;

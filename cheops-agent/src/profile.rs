@@ -12,4 +12,4 @@ pub mod pointer;
 
 pub use load::{ProfileError, Profiles};
 pub use matcher::{Matched, Profile};
-pub use model::{CapacityError, Correlation, List, OpKind};
+pub use model::{CapacityError, Correlation, CredentialCheck, Credentials, List, OpKind};

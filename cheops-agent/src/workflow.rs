@@ -28,10 +28,13 @@
 //!   again: an instance is built for minutes, but not without a call for so long. What only reads lives shorter.
 //! - Records outlive the process (`journal`, `follow`): a call of a request that was live when the agent ended is linked by
 //!   the next one. `story` is what people are shown of a workflow.
+//!
+//! `homes` is about the credentials of requests: at which site each was issued.
 
 mod caller;
 mod counters;
 mod follow;
+pub mod homes;
 mod journal;
 mod line;
 pub mod links;
@@ -43,6 +46,7 @@ pub mod template;
 
 pub use caller::Caller;
 pub use counters::{Asked, Counters, Refused, Stayed};
+pub use homes::{Home, Homes, Known, Mark, Tag, Told};
 pub use line::{Line, VERSION};
 pub use links::{Kind, Link, Links};
 pub use live::{Held, Keep, Linked, Shown, Workflows};

@@ -102,6 +102,7 @@ const SUITES: &[Suite] = &[
     on_lab!("membership", "hosts join by command over a real cluster, let others in, leave, are taken away"),
     on_lab!("trust", "who is believed: renewed, revoked, expired, rotated; what is forged, stolen, or a lie"),
     on_lab!("workflow", "the scope follows the calls that services make"),
+    on_lab!("tokens", "tokens of another site: who is asked, and what is believed"),
     on_lab!("openstack", "real OpenStack at three sites, its own command, and what a scope does there"),
     on_lab!("faults", "cuts, loss, dead and frozen agents: what users see"),
     on_lab!("exec", "the scope of a process tree"),

@@ -7,6 +7,7 @@
 
 mod close;
 mod event;
+mod issuer;
 mod known;
 mod log;
 mod next;

@@ -56,6 +56,8 @@ pub enum Judged {
     /// The client must not see it: the exchange ends with [`Cause::Declined`]. But if the body that was sent isn't kept,
     /// so that nobody else can be asked, this head goes to the client instead of the answer's own.
     Decline(Bytes),
+    /// The client must not see it, whatever becomes of the request: the exchange ends with [`Cause::Declined`].
+    Refuse,
 }
 
 /// What a stranger may make last or grow in one exchange.

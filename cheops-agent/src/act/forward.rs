@@ -15,6 +15,7 @@ use super::reach;
 use super::scoped::{RunError, Scoped};
 use super::shared::Shared;
 use super::stream::Stream;
+use super::tokens;
 use super::wire::Wire;
 use crate::http::{AnswerHead, BodyLength, Code, Problem};
 use crate::metadata::{Endpoint, Snapshot};
@@ -112,9 +113,18 @@ where
 {
     let far = Box::pin(open(shared, scoped, turn.to, turn.more)).await.map_err(Failed::NotSent)?;
     let mut far = Wire::new(far);
-    let config = shared.config.load();
-    let mut declined = None;
+    let (config, snapshot) = (shared.config.load(), shared.snapshot.load_full());
+    let service = snapshot.service(scoped.plan.service.as_str());
+    let (mut declined, mut refused) = (None, None);
     let mut judge = |head: &AnswerHead| {
+        if let Some(service) = service {
+            tokens::issued(shared, service, scoped.request, head, &turn.to.site);
+            refused =
+                turn.to.own.then(|| tokens::why_refused(shared, service, scoped.request, head.status())).flatten();
+        }
+        if refused.is_some() {
+            return Judged::Refuse;
+        }
         let marked = marked(head, scoped.plan, turn.to, &scoped.marks(turn.tried));
         match turn.more && (turn.declines)(head.status()) {
             true => {
@@ -135,7 +145,13 @@ where
             Some(head) => Err(Failed::Declined(Box::new(Declined { head, far }))),
             None => Err(Failed::NotSent(Refusal::not_sent(Code::Internal, "a declined answer is gone"))),
         },
-        Err(error) => Err(failed(shared, &mut far, scoped, turn, error).await),
+        Err(error) => Err(match refused {
+            Some(refusal) if matches!(error.cause, Cause::Declined(_)) => {
+                let body_taken = error.body_taken || scoped.request.length() == BodyLength::None;
+                Failed::Final(RunError::Refused { problem: tokens::problem_of(shared, &refusal), body_taken })
+            }
+            _ => failed(shared, &mut far, scoped, turn, error).await,
+        }),
     }
 }
 
@@ -243,6 +259,7 @@ fn envelope(shared: &Shared, scoped: &Scoped<'_>, to: &Destination) -> Envelope 
         deadline: Some(shared.config.load().timeouts.exchange),
         client: Some(scoped.client.get()),
         connection: Some(scoped.connection),
+        home: scoped.told.home.clone(),
         decided: false,
         brief: scoped.told.brief,
         caller: scoped.told.caller.as_ref().map(Caller::to_string),

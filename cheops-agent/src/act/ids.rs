@@ -25,7 +25,7 @@ use crate::plan::{OpKind, Plan, ScopeSource, target};
 use crate::profile::Profile;
 use crate::scope::carriers;
 use crate::workflow::links::{self, Named};
-use crate::workflow::{Caller, Keep, Linked, Links, WorkflowError};
+use crate::workflow::{Caller, Keep, Linked, Links, Told as Home, WorkflowError};
 
 /// What the agents that a request passes are told of its workflow, besides the scope and the ids.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +34,8 @@ pub struct Told {
     pub brief: bool,
     /// Whose it is.
     pub caller: Option<Caller>,
+    /// Where its credential was issued.
+    pub home: Option<Home>,
 }
 
 /// What of a request's head says where it belongs.
@@ -67,7 +69,7 @@ fn named<'a>(head: &'a RequestHead, profile: Option<&'a Profile>) -> Named<'a> {
 }
 
 /// The credential that a request comes with, without a scope that stands behind it.
-fn credential<'a>(head: &'a RequestHead, profile: Option<&Profile>) -> Option<&'a [u8]> {
+pub(super) fn credential<'a>(head: &'a RequestHead, profile: Option<&Profile>) -> Option<&'a [u8]> {
     let credentials = profile?.file.platform.credentials.as_ref()?;
     let value = head.first(&credentials.header)?;
     let end = memmem::find(value, carriers::MARK).filter(|_| credentials.carries_scope);
@@ -147,7 +149,7 @@ pub(super) fn told(
 ) -> Told {
     let within = plan.scope.as_ref().is_some_and(|scope| scope.source == ScopeSource::Workflow);
     if let Some(Linked { found, .. }) = cause.filter(|_| within) {
-        return Told { brief: found.brief, caller: found.caller.clone() };
+        return Told { brief: found.brief, caller: found.caller.clone(), home: None };
     }
     let brief = match plan.op {
         OpKind::Read | OpKind::List => true,
@@ -156,5 +158,5 @@ pub(super) fn told(
     };
     let credential = credential_for(shared, head, &plan.service).filter(|_| !links.is_empty());
     let caller = credential.map(|credential| shared.workflows.caller(links, credential, request));
-    Told { brief, caller }
+    Told { brief, caller, home: None }
 }

@@ -74,7 +74,10 @@ pub(super) fn others(shared: &Shared) -> Vec<Site> {
 /// Notes a request of another agent of the site until its stream ends.
 pub(super) async fn keep(shared: &Shared, call: Call) {
     let held = match call.from.site == reach::here(shared).site {
-        true => ids::note(shared, &call.envelope),
+        true => {
+            call.envelope.home.iter().for_each(|home| shared.tokens.homes.hear(home));
+            ids::note(shared, &call.envelope)
+        }
         false => Err(Refusal::not_sent(Code::NotExported, "only agents of the same site tell of requests")),
     };
     // Either way the other agent may not wait: then it is told nothing, and the record ends with this.

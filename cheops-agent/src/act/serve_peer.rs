@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use tokio::net::TcpStream;
 
-use super::exchange::{Answering, Bounds, ExchangeError, Finished, Next, Reached, Sending, Side, exchange};
+use super::exchange::{
+    Answering, Bounds, Cause, ExchangeError, Finished, Judged, Next, Reached, Sending, Side, exchange,
+};
 use super::far::{Far, blame};
 use super::ids;
 use super::notes;
@@ -13,10 +15,11 @@ use super::parked;
 use super::passthrough::tunnel;
 use super::reach;
 use super::shared::Shared;
+use super::tokens;
 use super::wire::Wire;
 use crate::address::ClientAddr;
 use crate::http::framing::HeadEnd;
-use crate::http::{Code, RequestHead};
+use crate::http::{AnswerHead, Code, RequestHead};
 use crate::metadata::record::Standing;
 use crate::metadata::{Endpoint, Service, Snapshot};
 use crate::observe::{self, Limit, RequestEvent};
@@ -146,6 +149,7 @@ async fn reached<'a>(shared: &'a Shared, snapshot: &'a Snapshot, call: &Call) ->
     let (service, endpoint) = admit(shared, snapshot, call)?;
     let mut onward = call.envelope.clone();
     onward.hops.push(reach::here(shared));
+    call.envelope.home.iter().for_each(|home| shared.tokens.homes.hear(home));
     let kept = ids::keep_for_peer(shared, &onward).await?;
     let way = Way { shared, snapshot, service, endpoint, peer: ClientAddr::new(call.address), onward };
     let key = parked::Key::of(call, endpoint);
@@ -218,10 +222,14 @@ async fn exchanged(
     if still && !parked::may_carry(&request) {
         *far = Wire::new(way.dialled().await?);
     }
-    let mut sent = send(way, client, far, &request).await;
+    let mut refused = None;
+    let mut sent = send(way, client, far, &request, &mut refused).await;
     if still && parked::may_carry(&request) && sent.as_ref().is_err_and(parked::was_closing) {
         *far = Wire::new(way.dialled().await?);
-        sent = send(way, client, far, &request).await;
+        sent = send(way, client, far, &request, &mut refused).await;
+    }
+    if let (Err(ExchangeError { cause: Cause::Declined(_), .. }), Some(refusal)) = (&sent, refused) {
+        return Err(refusal);
     }
     match sent {
         Ok(finished) if finished.next == Next::Tunnel => {
@@ -263,10 +271,16 @@ async fn send(
     client: &mut Wire<ServerStream>,
     far: &mut Wire<Far>,
     request: &RequestHead,
+    refused: &mut Option<Refusal>,
 ) -> Result<Finished, ExchangeError> {
     let config = way.shared.config.load_full();
+    let mut judge = |answer: &AnswerHead| {
+        tokens::issued(way.shared, way.service, request, answer, &config.site);
+        *refused = tokens::why_refused(way.shared, way.service, request, answer.status());
+        if refused.is_some() { Judged::Refuse } else { Judged::AsItIs }
+    };
     let sending = Sending { request, head: request.raw().clone(), kept: None };
-    let answering = Answering { judge: None, begin_within: way.onward.deadline, closing: None };
+    let answering = Answering { judge: Some(&mut judge), begin_within: way.onward.deadline, closing: None };
     exchange(client, far, sending, answering, Bounds::new(&config.limits, &config.timeouts)).await
 }
 

@@ -11,6 +11,7 @@ use super::admission::Admission;
 use super::closing::Closing;
 use super::ids;
 use super::parked::Parked;
+use super::tokens::Tokens;
 use crate::accept::Origins;
 use crate::config::Config;
 use crate::kernel::session::Scopes;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub workflows: Arc<Workflows>,
     /// For which ids the site's other agents were asked.
     pub asked: ids::Memory,
+    /// Whose credentials are believed, and where each was issued.
+    pub tokens: Arc<Tokens>,
     pub admission: Admission,
     /// Services' connections of other sites' clients, between two requests.
     pub parked: Parked,
@@ -71,6 +74,7 @@ impl Shared {
             sessions: Arc::default(),
             workflows: Arc::default(),
             asked: ids::Memory::default(),
+            tokens: Arc::default(),
             admission: Admission::default(),
             parked: Parked::default(),
             own: ArcSwap::default(),

@@ -1,6 +1,7 @@
 //! `/v1/check`: graded checks of the running agent.
 
 mod cluster;
+mod identity;
 mod timers;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ fn checks(agent: &Agent) -> Vec<Check> {
     checks.extend(peers(agent));
     checks.extend(certificates(agent));
     checks.extend(cluster::checks(agent));
+    checks.extend(identity::checks(agent));
     checks.push(connections(agent));
     checks
 }

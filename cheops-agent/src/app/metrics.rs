@@ -12,7 +12,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::capture::Capture;
-use crate::act::{Shared, splice};
+use crate::act::tokens::Outcome;
+use crate::act::{Shared, Tokens, splice};
 use crate::admin::{Agent, Peers};
 use crate::kernel::session::Sessions;
 use crate::metadata::record::now;
@@ -111,6 +112,25 @@ impl Collector for Calls {
         let meaning = "Ids that another agent of the site did not acknowledge in time";
         let missed = encoder.encode_descriptor("workflow_unacknowledged", meaning, None, MetricType::Counter)?;
         ConstCounter::new(counters.missed()).encode(missed)
+    }
+}
+
+/// Credentials: where they are from, and what came of those of other sites.
+#[derive(Debug)]
+pub struct ForeignTokens(pub Arc<Tokens>);
+
+impl Collector for ForeignTokens {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let meaning = "Credentials whose home is known";
+        let family = encoder.encode_descriptor("token_homes", meaning, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(self.0.homes.len()).unwrap_or(i64::MAX)).encode(family)?;
+        let meaning = "Checks of credentials of other sites that this site's issuer doesn't know, by outcome";
+        let mut family = encoder.encode_descriptor("token_checks", meaning, None, MetricType::Counter)?;
+        for outcome in Outcome::ALL {
+            let count = ConstCounter::new(self.0.counters.of(*outcome));
+            count.encode(family.encode_family(&[("outcome", outcome.as_str())])?)?;
+        }
+        Ok(())
     }
 }
 

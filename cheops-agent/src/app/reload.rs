@@ -44,6 +44,8 @@ async fn apply(started: &Started, level: &Level, level_is_fixed: bool) -> anyhow
     }
     descriptors::limit(next.limits.descriptors);
     agent.shared.profiles.store(Arc::new(profiles));
+    // Connections look up again what they address.
+    agent.shared.snapshot.rcu(|snapshot| Arc::new((**snapshot).clone()));
     agent.shared.config.store(Arc::new(next));
     *agent.files.lock().unwrap_or_else(PoisonError::into_inner) = loaded.files;
     started.knowledge.renew().await;

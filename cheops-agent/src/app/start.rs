@@ -25,7 +25,7 @@ use super::store::{NAME_ADMIN, NAME_ADMIN_TCP, NAME_PEER, Store};
 use super::trust::{self, Trusting};
 use super::{background, memory, metrics};
 use crate::accept::Listeners;
-use crate::act::Shared;
+use crate::act::{Shared, Tokens};
 use crate::admin::agent::Known;
 use crate::admin::life::Part;
 use crate::admin::upgrade::{self, Asked};
@@ -133,6 +133,7 @@ fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store
     };
     let mut shared = Shared::new(config.clone(), merged.snapshot, profiles, capture.origins(), Observer::new());
     shared.mark = capture.mark();
+    shared.tokens = Arc::new(Tokens::open(&config.run_dir));
     if let Some(ends) = &ends {
         shared.peers = Some(ends.shown.client.clone());
         shared.liveness = ends.shown.liveness.clone();
@@ -277,6 +278,8 @@ impl Started {
         }
         let calls = metrics::Calls(self.agent.shared.workflows.clone());
         self.agent.observer.add_collector(Box::new(calls));
+        let tokens = metrics::ForeignTokens(self.agent.shared.tokens.clone());
+        self.agent.observer.add_collector(Box::new(tokens));
         if let Some(peers) = self.agent.peers.clone() {
             self.agent.observer.add_collector(Box::new(metrics::Certificate(peers.clone())));
             let links = metrics::Links { peers, shared: self.agent.shared.clone() };

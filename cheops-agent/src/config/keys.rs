@@ -73,6 +73,9 @@ keys! {
     "scope.parameter" Text, Default(r#""scope""#), "The query parameter that carries a request's scope.";
     "scope.basic" Flag, Default("false"), "Whether the password of the login cheops-scope is a scope: of a .netrc, for clients that can't send a header.";
 
+    "identity.trust" Texts, Default("[]"), "Sites whose users' tokens are accepted here, or \"*\" for every site of the federation. A token is checked by the site that issued it.";
+    "identity.foreign-roles" Texts, Default(r#"["member", "reader"]"#), "Roles that a user of such a site keeps here; administrators' and services' never are.";
+
     "peer.listen" Address, Required, "Where other sites' agents reach this one.";
     "peer.ca" Path, Means("that of cheops site init or join"), "The federation's certificate authority, PEM.";
     "peer.cert" Path, Means("that of cheops site init or join"), "This host's certificate, PEM.";
@@ -141,6 +144,7 @@ keys! {
 pub const SECTIONS: &[(&str, &str)] = &[
     ("intercept", "how connections are taken"),
     ("scope", "how a request says its scope"),
+    ("identity", "users of other sites"),
     ("peer", "agent to agent: HTTP/2 over mutual TLS; without it no other site is reached"),
     ("metadata", "what is known of sites and services"),
     ("admin", "the admin API"),

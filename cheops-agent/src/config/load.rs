@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::diagnostic::{ConfigError, Diagnostic, Findings, Place, Severity, Source};
 use super::model::*;
-use super::raw::{self, Raw, RawMetadata, RawPeer, RawService};
+use super::raw::{self, Located, Raw, RawMetadata, RawPeer, RawService};
 use super::source::{self, Table};
 use super::{validate, values};
 use crate::names::HostName;
@@ -171,6 +171,7 @@ fn build(raw: Raw) -> Option<Config> {
             basic: raw.scope_basic,
             tokens: Vec::new(),
         },
+        identity: build_identity(raw.trust, raw.foreign_roles),
         peer,
         metadata: build_metadata(raw.metadata),
         admin: AdminConfig {
@@ -184,6 +185,14 @@ fn build(raw: Raw) -> Option<Config> {
         sites: sites.collect(),
         services: services?,
     })
+}
+
+fn build_identity(trust: Vec<Located<String>>, foreign_roles: Vec<Located<String>>) -> Identity {
+    let trust = match trust.iter().any(|site| site.value == validate::ALL_SITES) {
+        true => Trust::All,
+        false => Trust::Sites(trust.into_iter().map(|site| site.value.into()).collect()),
+    };
+    Identity { trust, foreign_roles: foreign_roles.into_iter().map(|role| role.value).collect() }
 }
 
 fn build_peer(peer: RawPeer, state_dir: &Path) -> Option<PeerConfig> {

@@ -25,6 +25,7 @@ pub struct Config {
     pub threads: usize,
     pub intercept: Intercept,
     pub scope: ScopeCarriers,
+    pub identity: Identity,
     pub peer: Option<PeerConfig>,
     pub metadata: MetadataConfig,
     pub admin: AdminConfig,
@@ -89,6 +90,38 @@ pub struct ScopeCarriers {
 impl Default for ScopeCarriers {
     fn default() -> Self {
         Self { header: "X-Scope".to_owned(), parameter: "scope".to_owned(), basic: false, tokens: Vec::new() }
+    }
+}
+
+/// What users of other sites may do here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    pub trust: Trust,
+    /// What is left of their roles.
+    pub foreign_roles: Vec<String>,
+}
+
+/// Sites whose users' credentials are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    Sites(Vec<SiteName>),
+    /// Every site of the federation.
+    All,
+}
+
+impl Trust {
+    /// Whether users of `site` are let in.
+    pub fn includes(&self, site: &SiteName) -> bool {
+        match self {
+            Self::Sites(sites) => sites.contains(site),
+            Self::All => true,
+        }
+    }
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self::Sites(Vec::new())
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Raw {
     pub scope_header: Located<String>,
     pub scope_parameter: Located<String>,
     pub scope_basic: bool,
+    pub trust: Vec<Located<String>>,
+    pub foreign_roles: Vec<Located<String>>,
     pub peer: Option<RawPeer>,
     pub metadata: RawMetadata,
     pub admin_socket: Located<String>,
@@ -103,8 +105,8 @@ pub fn read(table: &Table, root: &Place, findings: &mut Findings) -> Raw {
     let top = Section { path: "", table: Some(table), place: Some(root) };
     top.unknown_keys(findings);
     let f = findings;
-    let [intercept, scope, peer, metadata, admin, limits, timeouts, log] =
-        ["intercept", "scope", "peer", "metadata", "admin", "limits", "timeouts", "log"]
+    let [intercept, scope, identity, peer, metadata, admin, limits, timeouts, log] =
+        ["intercept", "scope", "identity", "peer", "metadata", "admin", "limits", "timeouts", "log"]
             .map(|name| top.section(name, f));
     Raw {
         site: top.required("site", text, f),
@@ -123,6 +125,8 @@ pub fn read(table: &Table, root: &Place, findings: &mut Findings) -> Raw {
         scope_header: scope.get("header", text, f),
         scope_parameter: scope.get("parameter", text, f),
         scope_basic: scope.get("basic", values::flag, f).value,
+        trust: identity.get("trust", texts, f).value,
+        foreign_roles: identity.get("foreign-roles", texts, f).value,
         peer: peer.table.is_some().then(|| read_peer(&peer, f)),
         metadata: read_metadata(&metadata, f),
         admin_socket: admin.get("socket", text, f),

@@ -56,6 +56,7 @@ pub fn reload(old: &Config, new: Config) -> (Config, Changes) {
     applied! {
         "intercept.when-agent-down" intercept.when_agent_down;
         "scope" scope;
+        "identity" identity;
         "limits" limits;
         "timeouts" timeouts;
         "log.level" log.level;

@@ -21,6 +21,7 @@ pub fn validate(raw: &Raw, findings: &mut Findings) {
         types,
         scope_header,
         scope_parameter,
+        trust,
         cgroup,
         limits,
         timeouts,
@@ -157,6 +158,27 @@ fn scope_parameter(raw: &Raw, findings: &mut Findings) {
             parameter.place.as_ref(),
             "a query parameter's name here is letters, digits, '-', '_', '.' or '~'".to_owned(),
         );
+    }
+}
+
+/// Every site, in `identity.trust`.
+pub const ALL_SITES: &str = "*";
+
+fn trust(raw: &Raw, findings: &mut Findings) {
+    for site in &raw.trust {
+        if site.value == ALL_SITES {
+            if raw.trust.len() > 1 {
+                findings.error(site.place.as_ref(), "\"*\" is every site: it stands alone".to_owned());
+            }
+        } else if let Err(why) = check_name(&site.value) {
+            findings.error(site.place.as_ref(), format!("\"{}\" can't be a site's name: {why}", site.value));
+        } else if raw.site.as_ref().is_some_and(|own| own.value == site.value) {
+            findings.warn(site.place.as_ref(), format!("{} is this site: its own tokens need no trust", site.value));
+        }
+    }
+    let (trusts, accepts) = (raw.trust.first(), raw.foreign_roles.iter().any(|role| !role.value.is_empty()));
+    if let Some(site) = trusts.filter(|_| !accepts) {
+        findings.warn(site.place.as_ref(), "without \"foreign-roles\" no token of another site is accepted".to_owned());
     }
 }
 

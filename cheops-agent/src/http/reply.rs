@@ -28,6 +28,15 @@ impl Manner {
             old: request.version() == Version::Http10,
         }
     }
+
+    /// The line that says whether the connection goes on, where that must be said.
+    pub fn connection(self) -> &'static str {
+        match self {
+            Self { persists: false, .. } => "Connection: close\r\n",
+            Self { old: true, .. } => "Connection: keep-alive\r\n",
+            _ => "",
+        }
+    }
 }
 
 /// `problem` as a whole answer. `request` is the id under which the log has it.
@@ -41,11 +50,7 @@ pub fn problem_in(problem: &Problem, request: &str, manner: Manner, form: Form<'
     let status = problem.code.status();
     let reason =
         ::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
-    let connection = match manner {
-        Manner { persists: false, .. } => "Connection: close\r\n",
-        Manner { old: true, .. } => "Connection: keep-alive\r\n",
-        _ => "",
-    };
+    let connection = manner.connection();
     let head = format!(
         "HTTP/1.1 {status} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nX-Cheops-Request: {request}\r\n{connection}\r\n",
         form.content_type,

@@ -11,6 +11,7 @@ use super::error::Refusal;
 use super::outcome::Outcome;
 use crate::http::Code;
 use crate::names::{HostName, ServiceName, SiteName};
+use crate::workflow::Told;
 
 const SITE: HeaderName = HeaderName::from_static("cheops-site");
 const SERVICE: HeaderName = HeaderName::from_static("cheops-service");
@@ -27,6 +28,7 @@ const CONNECTION: HeaderName = HeaderName::from_static("cheops-connection");
 const DECIDED: HeaderName = HeaderName::from_static("cheops-decided");
 const CALLER: HeaderName = HeaderName::from_static("cheops-caller");
 const BRIEF: HeaderName = HeaderName::from_static("cheops-brief");
+const HOME: HeaderName = HeaderName::from_static("cheops-home");
 const OWN_SCOPE: HeaderName = HeaderName::from_static("cheops-own-scope");
 const OUTCOME: HeaderName = HeaderName::from_static("cheops-outcome");
 const CODE: HeaderName = HeaderName::from_static("cheops-code");
@@ -83,6 +85,8 @@ pub struct Envelope {
     pub client: Option<SocketAddr>,
     /// Which of the sender's client connections it came on: the requests of one share a connection to the service.
     pub connection: Option<u64>,
+    /// Where the request's credential was issued.
+    pub home: Option<Told>,
     /// The decision is taken: the receiver dials the service and asks no further.
     pub decided: bool,
     /// The request whose scope it is only reads: its ids need not be known for long.
@@ -135,6 +139,9 @@ impl Envelope {
         if let Some(connection) = self.connection {
             put(&mut headers, CONNECTION, connection.to_string())?;
         }
+        if let Some(home) = &self.home {
+            put(&mut headers, HOME, write_home(home))?;
+        }
         let flags = [(OWN_SCOPE, self.own_scope), (DECIDED, self.decided), (BRIEF, self.brief)];
         for (name, _) in flags.into_iter().filter(|(_, is)| *is) {
             put(&mut headers, name, "1".to_owned())?;
@@ -161,6 +168,7 @@ impl Envelope {
             deadline: parsed(headers, DEADLINE)?.map(Duration::from_millis),
             client: parsed(headers, CLIENT)?,
             connection: parsed(headers, CONNECTION)?,
+            home: read_home(headers)?,
             own_scope: flag(headers, OWN_SCOPE)?,
             decided: flag(headers, DECIDED)?,
             brief: flag(headers, BRIEF)?,
@@ -214,7 +222,7 @@ pub fn read_trailers(trailers: &HeaderMap) -> Option<Result<(), Refusal>> {
 
 /// What differs from request to request. HTTP/2 would remember each (RFC 7541, 2.3.2), and forget for it what is the same
 /// in all of them.
-const OWN: [HeaderName; 5] = [REQUEST, LINKS, CLIENT, CONNECTION, CALLER];
+const OWN: [HeaderName; 6] = [REQUEST, LINKS, CLIENT, CONNECTION, CALLER, HOME];
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: String) -> Result<(), EnvelopeError> {
     let value = HeaderValue::from_maybe_shared(Bytes::from(value));
@@ -271,6 +279,29 @@ fn flag(headers: &HeaderMap, name: HeaderName) -> Result<bool, EnvelopeError> {
         Some("1") => Ok(true),
         Some(_) => Err(EnvelopeError::Malformed(name)),
     }
+}
+
+/// The credential's mark, whether its home is known or guessed, and the home.
+fn write_home(home: &Told) -> String {
+    let sure = if home.sure { SURE } else { GUESSED };
+    format!("{}.{sure}.{}", home.mark, encode(home.site.as_str()))
+}
+
+const SURE: &str = "known";
+const GUESSED: &str = "guessed";
+
+fn read_home(headers: &HeaderMap) -> Result<Option<Told>, EnvelopeError> {
+    let Some(text) = optional(headers, HOME, 64 + 3 * NAME_BYTES)? else { return Ok(None) };
+    let malformed = || EnvelopeError::Malformed(HOME);
+    let mut parts = text.splitn(3, '.');
+    let mark = parts.next().and_then(|mark| mark.parse().ok()).ok_or_else(malformed)?;
+    let sure = match parts.next() {
+        Some(SURE) => true,
+        Some(GUESSED) => false,
+        _ => return Err(malformed()),
+    };
+    let site = decode(parts.next().unwrap_or_default(), HOME, 3 * NAME_BYTES)?;
+    if site.is_empty() { Err(malformed()) } else { Ok(Some(Told { mark, site: site.into(), sure })) }
 }
 
 fn write_hops(hops: &[Hop]) -> String {

@@ -184,6 +184,7 @@ fn envelope() -> Envelope {
         deadline: None,
         client: None,
         connection: None,
+        home: None,
         decided: false,
         brief: false,
         caller: None,

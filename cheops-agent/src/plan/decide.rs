@@ -290,6 +290,7 @@ impl<'a> Request<'a> {
             scope: None,
             authority: self.found.endpoint.authority.clone(),
             prefix: self.found.endpoint.prefix.clone(),
+            withheld: self.profile.local_headers().to_vec(),
             own_host: self.found.service.host == HostHeader::Own,
             route,
             choice: Choice::Fixed,

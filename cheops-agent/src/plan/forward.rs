@@ -14,7 +14,8 @@ use super::target;
 pub type Edits = Vec<(Range<usize>, String)>;
 
 /// The request's head as `to` shall see it: its own prefix in the target, and its own authority in `Host` and in an
-/// absolute target where the service wants that. `head` is the one without its scope.
+/// absolute target where the service wants that; without the credentials that don't leave their site. `head` is the one
+/// without its scope.
 pub fn request(head: &RequestHead, plan: &Plan, to: &Destination) -> Bytes {
     let mut edits = Edits::new();
     let start = head.target_range().start;
@@ -29,6 +30,11 @@ pub fn request(head: &RequestHead, plan: &Plan, to: &Destination) -> Bytes {
             let filled = if to.prefix.is_empty() && end == path.len() { "/" } else { &to.prefix };
             edits.push((first..first + end, filled.to_owned()));
         }
+    }
+    if !to.own {
+        let withheld = |name: &str| plan.withheld.iter().any(|withheld| withheld.eq_ignore_ascii_case(name));
+        let fields = head.fields().iter().filter(|field| withheld(head.name(field)));
+        edits.extend(fields.map(|field| (field.line_range(), String::new())));
     }
     if plan.own_host {
         edits.extend(head.named("host").map(|field| (field.value_range(), to.authority.clone())));

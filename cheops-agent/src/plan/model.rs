@@ -27,6 +27,8 @@ pub struct Plan {
     pub prefix: String,
     /// Whether a service at another site sees its own authority as `Host`, instead of the client's.
     pub own_host: bool,
+    /// Headers that don't go to another site: credentials that are of use at their own only.
+    pub withheld: Vec<String>,
     pub route: Route,
     /// Whether the scope leaves it open at which site the request is served.
     pub choice: Choice,

@@ -7,7 +7,9 @@ use toml::Spanned;
 use crate::config::diagnostic::did_you_mean;
 
 use super::matcher::{Segment, patterns};
-use super::model::{Action, CapacityError, ConcurrentRule, File, Kind, List, Methods, OpKind, Problems, VERSION};
+use super::model::{
+    Action, CapacityError, ConcurrentRule, Credentials, File, Kind, List, Methods, OpKind, Problems, VERSION,
+};
 use super::order;
 use super::pointer::Pointer;
 
@@ -79,6 +81,7 @@ impl Check {
             if issued.is_some_and(|issued| issued.header.is_some() == issued.field.is_some()) {
                 self.add("credentials are issued in a header or in a field, one of the two", top.clone());
             }
+            self.credentials(credentials, top);
         }
         if let Some(health) = &file.platform.health
             && !health.path.starts_with('/')
@@ -94,6 +97,39 @@ impl Check {
             }
             if within.iter().chain(message).any(String::is_empty) {
                 self.add("a member of a problem has a name", content_type.span());
+            }
+        }
+    }
+
+    fn credentials(&mut self, credentials: &Credentials, top: &std::ops::Range<usize>) {
+        credentials.local.iter().for_each(|header| self.header(header, top));
+        let Some(check) = &credentials.check else { return };
+        if credentials.issuer.is_none() {
+            self.add("a check needs issuer, the class of the service that is asked", top.clone());
+        }
+        if !check.path.starts_with('/') {
+            self.add(format!("the check's path \"{}\" must begin with \"/\"", check.path), top.clone());
+        }
+        if check.methods.is_empty() || check.identified.is_empty() {
+            self.add("a check has methods, and what it identifies: both at least one", top.clone());
+        }
+        check.methods.iter().for_each(|method| self.method(method, top));
+        [&check.subject].into_iter().chain(&check.caller).for_each(|header| self.header(header, top));
+        if check.caller.as_ref().unwrap_or(&credentials.header).eq_ignore_ascii_case(&check.subject) {
+            self.add("a check's subject and caller stand in two headers", top.clone());
+        }
+        self.pointers([&check.roles.list, &check.roles.name].into_iter().chain(&check.refused).chain(&check.denied));
+        for identified in &check.identified {
+            self.pointer(&identified.field);
+            let path = identified.path.get_ref();
+            if !path.starts_with('/') || path.matches("{id}").count() != 1 {
+                self.add("a path begins with \"/\" and has {id} once", identified.path.span());
+            }
+        }
+        let single = check.refused.iter().chain(&check.denied).chain(check.identified.iter().map(|one| &one.field));
+        for pointer in single.chain([&check.roles.list, &check.roles.name]) {
+            if pointer.get_ref().split('/').any(|name| name == "*") {
+                self.add("there is one such field: \"*\" can't stand here", pointer.span());
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{CapacityError, Correlation, File, Kind, List, Methods, OpKind};
+use super::model::{CapacityError, Correlation, Credentials, File, Kind, List, Methods, OpKind};
 use crate::http::Form;
 
 /// The most segments of a path that are looked at.
@@ -299,6 +299,22 @@ impl Profile {
     pub fn scope_header(&self) -> Option<&str> {
         let credentials = self.file.platform.credentials.as_ref();
         credentials.filter(|credentials| credentials.carries_scope).map(|credentials| credentials.header.as_str())
+    }
+
+    /// What stands for the caller.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        self.file.platform.credentials.as_ref()
+    }
+
+    /// Whether a service of this type issues credentials.
+    pub fn issues(&self, service: Option<&str>) -> bool {
+        let issuer = self.credentials().and_then(|credentials| credentials.issuer.as_deref());
+        issuer.is_some() && self.class(service) == issuer
+    }
+
+    /// Headers with credentials that are of no use at another site.
+    pub fn local_headers(&self) -> &[String] {
+        self.credentials().map_or(&[], |credentials| &credentials.local)
     }
 
     /// Headers that link a call to the request that caused it, in the order in which they count.

@@ -1,6 +1,7 @@
 //! A profile's file, version 1. What is not used yet is checked all the same, so that a file that loads today means the
 //! same tomorrow.
 
+mod credentials;
 mod list;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::pointer::Pointer;
+pub use credentials::{CredentialCheck, Credentials, Elsewhere, Identified, Issued, Roles};
 pub use list::{List, Sort};
 
 /// The version of the format that this agent reads.
@@ -68,49 +69,6 @@ pub struct Correlation {
     /// Whether the client gets the value back that it sent, where the service answers with another.
     #[serde(default)]
     pub restore: bool,
-}
-
-/// What stands for the caller, and what becomes of it at other sites (SPEC.md 6.3).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Credentials {
-    /// The header that holds the caller's credential.
-    pub header: String,
-    /// The class of the service that issues it.
-    pub issuer: Option<String>,
-    /// Where an answer of the issuer gives a fresh credential.
-    pub issued: Option<Issued>,
-    #[serde(default)]
-    pub elsewhere: Elsewhere,
-    /// Whether a token may link a call to a request, when exactly one live scope uses it.
-    #[serde(default)]
-    pub links: bool,
-    /// Whether `<token>!SCOPE!<json>` in this header carries a scope.
-    #[serde(default)]
-    pub carries_scope: bool,
-}
-
-/// Where a fresh credential is in an answer: one of the two.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Issued {
-    pub header: Option<String>,
-    pub field: Option<Pointer>,
-}
-
-/// How an op that is applied later at another site gets that site's credentials.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Elsewhere {
-    /// The caller's own, as they came.
-    #[default]
-    Pass,
-    /// The agent's own user at that site.
-    ServiceAccount,
-    /// The agent's certificate, with the authenticated caller in headers.
-    FrontProxy,
-    /// A header from a credential file.
-    Static,
 }
 
 /// A request that tells whether a service works.

@@ -15,6 +15,8 @@ pub(super) struct Addressed {
     pub(super) counts: Arc<Counts>,
     /// The site whose endpoint it is.
     pub(super) site: Option<SiteName>,
+    /// Whether the service issues credentials.
+    pub(super) issues: bool,
 }
 
 /// What the last request of a connection addressed.
@@ -37,15 +39,20 @@ impl Connection {
             return known.addressed.clone();
         }
         let found = target::addressed(&snapshot, self.taken.orig, target).ok();
-        let (service, site) = match &found {
-            None => ("-", None),
-            Some(found) => (found.service.name.as_str(), Some(found.site)),
+        let (service, site, issues) = match &found {
+            None => ("-", None, false),
+            Some(found) => {
+                let profiles = self.shared.profiles.load();
+                let profile = profiles.get_or_default(&found.service.profile);
+                let issues = profile.issues(found.service.kind.as_deref());
+                (found.service.name.as_str(), Some(found.site), issues)
+            }
         };
         let mut here = snapshot.at(self.taken.orig.get());
         let whole = found.as_ref().is_some_and(|found| found.endpoint.prefix.is_empty()) && here.nth(1).is_none();
         let addressed = match &self.known {
-            Some(known) if known.addressed.is(service, site) => known.addressed.clone(),
-            _ => Arc::new(Addressed { counts: self.shared.observer.counts(service), site: site.cloned() }),
+            Some(known) if known.addressed.is(service, site, issues) => known.addressed.clone(),
+            _ => Arc::new(Addressed { counts: self.shared.observer.counts(service), site: site.cloned(), issues }),
         };
         self.known = Some(Known { of: Arc::downgrade(&snapshot), whole, addressed: addressed.clone() });
         addressed
@@ -56,12 +63,12 @@ impl Connection {
         let snapshot = self.shared.snapshot.load();
         let mut here = snapshot.at(self.taken.orig.get());
         let service = here.next().map_or("-", |found| found.service.name.as_str());
-        Arc::new(Addressed { counts: self.shared.observer.counts(service), site: None })
+        Arc::new(Addressed { counts: self.shared.observer.counts(service), site: None, issues: false })
     }
 }
 
 impl Addressed {
-    fn is(&self, service: &str, site: Option<&SiteName>) -> bool {
-        self.counts.service() == service && self.site.as_ref() == site
+    fn is(&self, service: &str, site: Option<&SiteName>, issues: bool) -> bool {
+        self.counts.service() == service && self.site.as_ref() == site && self.issues == issues
     }
 }

@@ -59,6 +59,11 @@ impl<'a> Log<'a> {
         self.id.get_or_init(request_id)
     }
 
+    /// Whether the addressed service issues credentials.
+    pub(super) fn of_issuer(&self) -> bool {
+        self.addressed.issues
+    }
+
     /// It carries a scope that can't be honoured.
     pub(super) fn with_scope(self) -> Self {
         Self { scoped: true, ..self }

@@ -11,11 +11,12 @@ use crate::act::ids;
 use crate::act::link::Link;
 use crate::act::run::run;
 use crate::act::scoped::{Ran, RunError, Scoped};
+use crate::act::tokens;
 use crate::act::upstream::DialError;
 use crate::http::reply::{self, Manner};
 use crate::http::{AnswerHead, BodyLength, Code, Form, Problem, RequestHead};
 use crate::observe::{Limit, Passthrough, Refused};
-use crate::plan::{self, Asked, Choice, Decision, Destination, Plan, Route, World};
+use crate::plan::{self, Asked, Choice, Decision, Destination, Plan, Route, ScopeSource, World};
 use crate::scope::carriers;
 use crate::workflow::Linked;
 
@@ -26,6 +27,15 @@ struct Decided<'a> {
     cut: Bytes,
     /// What it is linked to.
     cause: Option<&'a Linked>,
+}
+
+/// What came of an exchange with the service that was dialled for the client.
+pub(super) enum Over {
+    Ended(Result<Finished, ExchangeError>),
+    /// It can't be reached.
+    Down(Problem),
+    /// It was reached, and has ended since.
+    Gone,
 }
 
 impl Connection {
@@ -41,6 +51,10 @@ impl Connection {
         let (decision, cause) = self.decide(head)?;
         log.linked(cause.as_deref());
         match decision {
+            Decision::Unscoped if log.of_issuer() => Box::pin(self.ask_issuer(head, log)).await,
+            Decision::Scoped { plan, .. } if log.of_issuer() && inherits(&plan) && self.checks(head) => {
+                Box::pin(self.ask_issuer(head, log)).await
+            }
             Decision::Unscoped => self.direct(head, log).await,
             Decision::Scoped { plan, head: cut } => {
                 let decided = Decided { plan: &plan, cut, cause: cause.as_deref() };
@@ -88,7 +102,7 @@ impl Connection {
     }
 
     /// By the addressed endpoint, byte for byte, over the connection that was dialled for the client.
-    async fn direct(&mut self, head: &RequestHead, log: Log<'_>) -> Result<(), Close> {
+    pub(super) async fn direct(&mut self, head: &RequestHead, log: Log<'_>) -> Result<(), Close> {
         self.over_link(head, head.raw().clone(), Answering::AS_IT_IS, log).await
     }
 
@@ -100,6 +114,12 @@ impl Connection {
         answering: Answering<'_>,
         log: Log<'_>,
     ) -> Result<(), Close> {
+        let over = self.try_link(head, sent, answering).await;
+        self.after(head, over, log).await
+    }
+
+    /// [`over_link`](Self::over_link), up to what came of it.
+    pub(super) async fn try_link(&mut self, head: &RequestHead, sent: Bytes, answering: Answering<'_>) -> Over {
         if self.link.is_down() {
             // It may have come up since the last request.
             let waiting = self.shared.admission.wait(self.taken.orig.get(), &self.config.limits);
@@ -107,29 +127,32 @@ impl Connection {
         }
         let service = match self.link.wire().await {
             Ok(Some(service)) => service,
-            Ok(None) => {
-                log.aborted(self);
-                return Err(Close::Fin);
-            }
-            Err(error) => {
-                let problem = error.problem();
-                return self.refuse_request(head, &problem, !has_body(head), log).await;
-            }
+            Ok(None) => return Over::Gone,
+            Err(error) => return Over::Down(error.problem()),
         };
         let sending = Sending { request: head, head: sent, kept: None };
         // The judge's own lifetime is longer than this exchange's.
         let judge = answering.judge.map(|judge| judge as _);
         let answering = Answering { judge, closing: Some(&self.shared.closing), ..answering };
-        let ended = exchange(&mut self.client, service, sending, answering, self.bounds).await;
-        match ended {
-            Ok(finished) => {
+        Over::Ended(exchange(&mut self.client, service, sending, answering, self.bounds).await)
+    }
+
+    /// Tells of an exchange at the addressed endpoint, and says what follows.
+    pub(super) async fn after(&mut self, head: &RequestHead, over: Over, log: Log<'_>) -> Result<(), Close> {
+        match over {
+            Over::Gone => {
+                log.aborted(self);
+                Err(Close::Fin)
+            }
+            Over::Down(problem) => self.refuse_request(head, &problem, !has_body(head), log).await,
+            Over::Ended(Ok(finished)) => {
                 if self.client.pending.len() >= self.bounds.pipelined {
                     self.shared.observer.limit(Limit::PipelinedBytes);
                 }
                 log.answered(self, &finished);
                 self.then(head, finished).await
             }
-            Err(error) => Err(self.failed(head, error, log).await),
+            Over::Ended(Err(error)) => Err(self.failed(head, error, log).await),
         }
     }
 
@@ -183,6 +206,7 @@ impl Connection {
         };
         let ids::Entered { head: sent, links, restored } = entered;
         let told = ids::told(&self.shared, head, &links, plan, &id, cause);
+        let told = ids::Told { home: tokens::told(&self.shared, head, plan), ..told };
         let credential = ids::credential_for(&self.shared, head, &plan.service);
         let kept = match ids::keep(&self.shared, &links, plan, &id, &told, credential).await {
             Ok(kept) => kept,
@@ -195,9 +219,18 @@ impl Connection {
                 authority: plan.authority.clone(),
                 prefix: plan.prefix.clone(),
             };
-            let mut answered = None;
+            let (shared, snapshot) = (self.shared.clone(), self.shared.snapshot.load_full());
+            let service = snapshot.service(plan.service.as_str());
+            let (mut answered, mut refused) = (None, None);
             let mut judge = |answer: &AnswerHead| {
                 answered = Some(answer.status());
+                if let Some(service) = service {
+                    tokens::issued(&shared, service, head, answer, &plan.addressed);
+                    refused = tokens::why_refused(&shared, service, head, answer.status());
+                }
+                if refused.is_some() {
+                    return Judged::Refuse;
+                }
                 let marks = Marks { request: &id, restored: &restored, tried: &[] };
                 Judged::Instead(forward::marked(answer, plan, &here, &marks))
             };
@@ -205,7 +238,17 @@ impl Connection {
             if let Some(kept) = kept.as_ref().filter(|_| plan.choice == Choice::Open) {
                 kept.place(&plan.addressed);
             }
-            let ended = self.over_link(head, sent, answering, log.tried(std::slice::from_ref(&plan.addressed))).await;
+            let log = log.tried(std::slice::from_ref(&plan.addressed));
+            let over = self.try_link(head, sent, answering).await;
+            let ended = match (over, refused) {
+                (Over::Ended(Err(ExchangeError { cause: Cause::Declined(_), .. })), Some(refusal)) => {
+                    // What else the service says of it is not read.
+                    self.link.end();
+                    let problem = tokens::problem_of(&shared, &refusal);
+                    self.refuse_request(head, &problem, false, log).await
+                }
+                (over, _) => self.after(head, over, log).await,
+            };
             if let Some(kept) = &kept {
                 kept.settle(plan, Some(&plan.addressed), answered.ok_or(Code::ServiceUnreachable));
             }
@@ -280,6 +323,11 @@ impl Connection {
         let profile = service.map(|service| profiles.get_or_default(&service.profile));
         reply::problem_in(problem, id, manner, profile.map_or(Form::STANDARD, |profile| profile.form()))
     }
+}
+
+/// Whether its scope is that of the request that caused it.
+fn inherits(plan: &Plan) -> bool {
+    plan.scope.as_ref().is_some_and(|scope| scope.source == ScopeSource::Workflow)
 }
 
 fn status(ended: &Result<Finished, RunError>) -> Result<u16, Code> {

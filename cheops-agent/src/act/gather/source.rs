@@ -10,13 +10,13 @@ use tokio::time::timeout;
 use super::ask::{Ask, Paging, query};
 use super::link;
 use super::split::{Member, Part, Sizes, SplitError, Splitter};
+use crate::act::asked;
 use crate::act::exchange::Bounds;
 use crate::act::far::Far;
 use crate::act::forward::{self, Declined};
 use crate::act::scoped::Scoped;
 use crate::act::shared::Shared;
 use crate::act::wire::Wire;
-use crate::http::framing::HeadEnd;
 use crate::http::{AnswerHead, Body, Code};
 use crate::names::SiteName;
 use crate::plan::Destination;
@@ -135,18 +135,14 @@ async fn asked(
     let head = head.map_err(|error| failed("broken", format!("{}: {error}", to.site)))?;
     let far = Box::pin(forward::open(shared, scoped, to, false)).await;
     let mut wire = Wire::new(far.map_err(|refusal| failed(outcome(refusal.code), refusal.detail))?);
-    match sent(shared, scoped, head, &mut wire).await {
+    let config = shared.config.load_full();
+    let bounds = Bounds::new(&config.limits, &config.timeouts);
+    match asked::head(&mut wire, head, scoped.request.method(), &bounds).await {
         Ok(head) => Ok((head, wire)),
-        Err(detail) => {
-            // The peer says why, if it was the peer.
-            if let Far::Peer(stream) = &mut wire.stream {
-                let _settled = timeout(Duration::from_secs(1), stream.settle()).await;
-                if let Some(failure) = stream.failure() {
-                    return Err(failed(outcome(failure.code()), failure.to_string()));
-                }
-            }
-            Err(failed("broken", format!("{}: {detail}", to.site)))
-        }
+        Err(detail) => match asked::last_word(&mut wire).await {
+            Some(failure) => Err(failed(outcome(failure.code()), failure.to_string())),
+            None => Err(failed("broken", format!("{}: {detail}", to.site))),
+        },
     }
 }
 
@@ -156,31 +152,6 @@ fn outcome(code: Code) -> &'static str {
         Code::Timeout => "timeout",
         Code::BadAnswer | Code::OutcomeUnknown => "broken",
         _ => "refused",
-    }
-}
-
-async fn sent(shared: &Shared, scoped: &Scoped<'_>, head: Bytes, wire: &mut Wire<Far>) -> Result<AnswerHead, String> {
-    let config = shared.config.load_full();
-    let bounds = Bounds::new(&config.limits, &config.timeouts);
-    wire.send(head).await.map_err(|error| error.to_string())?;
-    let mut end = HeadEnd::default();
-    loop {
-        match end.find(&wire.pending, bounds.head_bytes).map_err(|error| error.to_string())? {
-            Some(at) => {
-                let raw = wire.pending.split_to(at).freeze();
-                let head = AnswerHead::parse(raw, bounds.fields, scoped.request.method());
-                let head = head.map_err(|error| error.to_string())?;
-                if !head.is_interim() {
-                    return Ok(head);
-                }
-                end = HeadEnd::default();
-            }
-            None => match wire.fill().await {
-                Ok(1..) => {}
-                Ok(0) => return Err("the connection was closed before an answer".to_owned()),
-                Err(error) => return Err(error.to_string()),
-            },
-        }
     }
 }
 

@@ -141,6 +141,7 @@ fn envelope(shared: &Shared, links: &[Link]) -> Envelope {
         deadline: Some(PATIENCE),
         client: None,
         connection: None,
+        home: None,
         decided: false,
         brief: false,
         caller: None,

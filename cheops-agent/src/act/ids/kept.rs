@@ -108,6 +108,7 @@ pub(in crate::act) async fn keep(
         deadline: None,
         client: None,
         connection: None,
+        home: told.home.clone(),
         decided: false,
         brief: told.brief,
         caller: told.caller.as_ref().map(Caller::to_string),

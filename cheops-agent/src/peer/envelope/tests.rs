@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::workflow::Mark;
 
 fn envelope() -> Envelope {
     Envelope {
@@ -20,6 +21,7 @@ fn envelope() -> Envelope {
         deadline: Some(Duration::from_millis(1500)),
         client: Some("[2001:db8::1]:4711".parse().expect("an address")),
         connection: Some(u64::MAX),
+        home: Some(Told { mark: Mark::of(b"gAAAA-token"), site: "São Paulo/2,x.y".into(), sure: true }),
         decided: true,
         brief: true,
         caller: Some(format!("{}.req-1", "0a".repeat(16))),
@@ -42,7 +44,8 @@ proptest! {
         written.service = service.as_str().into();
         written.hops.push(Hop { site: site.as_str().into(), host: host.as_str().into() });
         written.links.push((service.clone(), value));
-        written.placed.push((service, site));
+        written.placed.push((service, site.clone()));
+        written.home = written.home.map(|home| Told { site: site.as_str().into(), sure: !decided, ..home });
         written.decided = decided;
         prop_assert_eq!(Envelope::from_headers(&written.to_headers().expect("headers")), Ok(written));
     }
@@ -56,6 +59,12 @@ fn lies_and_nonsense_are_refused() {
     let many_links = ["a=b"; MAX_LINKS + 1].join(",");
     let bad: &[(HeaderName, &str)] = &[
         (SITE, ""),
+        (HOME, ""),
+        (HOME, "00.known.Paris"),
+        (HOME, "00000000000000000000000000000000.known"),
+        (HOME, "00000000000000000000000000000000.known."),
+        (HOME, "00000000000000000000000000000000.asked.Paris"),
+        (HOME, &long),
         (SITE, "%ff"),
         (SITE, &long),
         (SERVICE, ""),

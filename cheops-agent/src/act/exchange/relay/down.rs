@@ -136,6 +136,7 @@ where
                 return Err(Cause::Declined(head.status()));
             }
             Some(Judged::Decline(bytes)) => bytes,
+            Some(Judged::Refuse) => return Err(Cause::Declined(head.status())),
         };
         self.tell_closing();
         Ok(0)

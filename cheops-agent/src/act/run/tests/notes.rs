@@ -132,6 +132,7 @@ async fn an_agent_of_another_site_tells_nothing() {
         deadline: None,
         client: None,
         connection: None,
+        home: None,
         decided: false,
         brief: false,
         caller: None,

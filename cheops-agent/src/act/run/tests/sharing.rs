@@ -270,6 +270,7 @@ async fn by_hand(sites: &Sites, change: impl FnOnce(&mut Envelope), request: &st
         deadline: None,
         client: None,
         connection: None,
+        home: None,
         decided: false,
         brief: false,
         caller: None,

@@ -1,0 +1,99 @@
+//! Credentials of other sites (AMENDMENTS 21): a service here asks its own issuer whose credential it was given; where
+//! that doesn't know it, the issuer of the credential's home is asked in its place, and vouches for it.
+//!
+//! - A home is known from an issue that this agent saw, or from the agent that sent the request; never by trial.
+//! - The own issuer is asked first, and only its answer that it doesn't know the credential counts. Then its home must be
+//!   a site that `identity.trust` names.
+//! - The home is asked by the credential itself: the asking service's own never leaves its site.
+//! - What the home says is let in only as far as the profile and `identity.foreign-roles` allow (`vouch`), and only if
+//!   what it names is nobody here (`known`).
+//! - Nothing that speaks for a credential is kept: each time a service asks, its home is asked. That it does not is kept
+//!   for a moment, so that the user can be told why (`refused`); services say no more than 401.
+
+mod ask;
+mod counters;
+mod known;
+mod refused;
+mod vouch;
+
+use std::path::Path;
+
+pub(super) use self::ask::{Check, is_check, vouched};
+pub use self::counters::{Counters, Outcome};
+use self::known::Ids;
+use self::refused::Refusals;
+pub use self::refused::Why;
+use super::ids;
+use super::shared::Shared;
+use crate::http::{AnswerHead, Problem, RequestHead};
+use crate::metadata::Service;
+use crate::names::SiteName;
+use crate::peer::Refusal;
+use crate::plan::Plan;
+use crate::workflow::{Home, Homes, Known, Mark, Told};
+
+/// The status by which services refuse a credential.
+const UNAUTHORIZED: u16 = 401;
+
+/// What one agent knows of credentials. None of it is a credential.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    pub homes: Homes,
+    pub counters: Counters,
+    refused: Refusals,
+    ids: Ids,
+}
+
+impl Tokens {
+    /// With the homes that an earlier agent left.
+    pub fn open(run_dir: &Path) -> Self {
+        Self { homes: Homes::open(run_dir), ..Self::default() }
+    }
+}
+
+/// What the agents that a scoped request passes are told of its credential. One that is unknown where the request enters
+/// is probably of that site: it was issued before the agent came, or past it.
+pub(super) fn told(shared: &Shared, head: &RequestHead, plan: &Plan) -> Option<Told> {
+    let (snapshot, profiles) = (shared.snapshot.load(), shared.profiles.load());
+    let profile = profiles.get_or_default(&snapshot.service(plan.service.as_str())?.profile);
+    let mark = Mark::of(ids::credential(head, Some(profile))?);
+    match shared.tokens.homes.of(&mark) {
+        Some(Home { site, known }) => Some(Told { mark, site, sure: known != Known::Guessed }),
+        None => {
+            let here = shared.config.load().site.clone();
+            (plan.entry == here).then_some(Told { mark, site: here, sure: false })
+        }
+    }
+}
+
+/// Learns the home of a credential that the issuer of `site` gives out in its answer.
+pub(super) fn issued(shared: &Shared, service: &Service, head: &RequestHead, answer: &AnswerHead, site: &SiteName) {
+    let profiles = shared.profiles.load();
+    let profile = profiles.get_or_default(&service.profile);
+    let Some(credentials) = profile.credentials().filter(|_| profile.issues(service.kind.as_deref())) else { return };
+    let header = credentials.issued.as_ref().and_then(|issued| issued.header.as_ref());
+    let Some(fresh) = header.filter(|_| answer.status() / 100 == 2).and_then(|header| answer.first(header)) else {
+        return;
+    };
+    // An answer to a check repeats what it was asked for, whoever issued that.
+    let checks = credentials.check.as_ref().is_some_and(|check| head.first(&check.subject).is_some());
+    if !checks && !fresh.is_empty() {
+        shared.tokens.homes.learn(&Mark::of(fresh), Home { site: site.clone(), known: Known::Issued });
+    }
+}
+
+/// Why a service of this site answered that it doesn't believe the request's credential, if this agent knows.
+pub(super) fn why_refused(shared: &Shared, service: &Service, head: &RequestHead, status: u16) -> Option<Refusal> {
+    if status != UNAUTHORIZED || shared.tokens.refused.is_empty() {
+        return None;
+    }
+    let profiles = shared.profiles.load();
+    let mark = Mark::of(ids::credential(head, Some(profiles.get_or_default(&service.profile)))?);
+    let refused = shared.tokens.refused.of(&shared.tokens.homes.tag(&mark))?;
+    Some(Refusal::sent(refused.why.code(), refused.why.text(&refused.home)))
+}
+
+/// The same for a client of this agent.
+pub(super) fn problem_of(shared: &Shared, refusal: &Refusal) -> Problem {
+    Problem::new(refusal.code, format!("{}: {}", shared.config.load().site, refusal.detail))
+}
