@@ -2,6 +2,8 @@
 
 #[path = "otherwise/never_both.rs"]
 mod never_both;
+#[path = "otherwise/reads.rs"]
+mod reads;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 
 mod answer;
 mod ask;
+mod behind;
 mod document;
 mod link;
 mod source;
@@ -55,7 +56,7 @@ where
     let ask = Ask::of(scoped.request, list(shared, scoped)).map_err(refused)?;
     let destinations = scoped.plan.route.destinations();
     let begun = join_all(destinations.iter().map(|to| begin(shared, scoped, &ask, to))).await;
-    let mut union = Union { ask: &ask, sources: Vec::new(), at: 0, places: Vec::new(), tried: Vec::new() };
+    let mut union = Union { shared, ask: &ask, sources: Vec::new(), at: 0, places: Vec::new(), tried: Vec::new() };
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
     for (to, begun) in destinations.iter().zip(begun) {
         let outcome = match &begun {

@@ -55,6 +55,10 @@ impl Binding {
         if any {
             at.own_first(copies, world);
         }
+        if wants == Wants::Describe {
+            // Clients say nothing of use when they can't find out about an API: the request that follows shall tell why.
+            at.own_last(service, world);
+        }
         // What the API is doesn't decide where its resources are.
         let choice = if wants == Wants::Describe { Choice::Fixed } else { choice(expr) };
         Ok(Self { by, at, all: unites(expr, wants), any, choice })

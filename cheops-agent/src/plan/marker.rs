@@ -50,6 +50,11 @@ impl Marker {
         (text.len() <= MOST).then_some(text)
     }
 
+    /// Whether it is, or was, one that an agent wrote.
+    pub fn is_like(text: Option<&str>) -> bool {
+        text.is_some_and(|text| text.starts_with(BEGINS))
+    }
+
     /// # Errors
     /// When it is none that an agent wrote.
     pub fn read(text: &str) -> Result<Self, Problem> {

@@ -125,6 +125,13 @@ impl Sites {
         });
     }
 
+    /// This agent's own site, when no other can.
+    pub(super) fn own_last(&mut self, service: &Service, world: &World<'_>) {
+        if takes_scopes(service, world.here) {
+            self.put(world.here.clone());
+        }
+    }
+
     /// The sites of `expr` for `service` in a request of `entry`.
     ///
     /// # Errors

@@ -171,11 +171,39 @@ fn servers_of_three_sites_are_listed_as_nova_lists_them() -> anyhow::Result<()> 
     assert!(is_newest_first(&seen));
     assert_eq!(seen.len(), 330);
     assert!(seen.iter().all(|one| one.get("cheops_site").is_none()), "no mark");
-    // One resource, and something new, are not united.
-    for (request, status) in [("GET /v2.1/servers/7", 501), ("POST /v2.1/servers", 501)] {
+    // One resource is read at one of them, and nothing new is made at several.
+    for (request, status) in [("GET /v2.1/servers/7", 200), ("POST /v2.1/servers", 501)] {
         let mut client = federation.connect("Berlin", "Nova")?;
         let scope = "X-Scope: {Nova: Berlin & Paris}\r\nContent-Length: 0\r\n";
         assert_eq!(client.exchange(format!("{request} HTTP/1.1\r\nHost: {address}\r\n{scope}\r\n"))?.status, status);
     }
+    Ok(())
+}
+
+/// Clients that make the marker themselves, of the last element's id, get the same pages as those that follow links.
+#[test]
+fn a_marker_may_be_the_last_elements_id() -> anyhow::Result<()> {
+    let federation = cloud()?;
+    fill(&federation, 120);
+    for (service, path, list_at) in [("Glance", "/v2/images", "images"), ("Nova", "/v2.1/servers/detail", "servers")] {
+        for limit in [7, 40] {
+            let (mut seen, mut marker) = (Vec::new(), String::new());
+            loop {
+                let page = list(&federation, service, &format!("{path}?limit={limit}{marker}"))?.json()?;
+                let page = page[list_at].as_array().cloned().unwrap_or_default();
+                let Some(last) = page.last().and_then(|one| one["id"].as_str()) else { break };
+                assert!(page.len() <= limit, "{} of {limit}", page.len());
+                marker = format!("&marker={last}");
+                seen.extend(page);
+            }
+            assert!(is_newest_first(&seen), "{service} {limit}");
+            let ids: std::collections::BTreeSet<&str> = seen.iter().filter_map(|one| one["id"].as_str()).collect();
+            assert_eq!(ids.len(), 120, "{service} {limit}: none is lost");
+            assert!(seen.len() <= 132, "{service} {limit}: {} of 132", seen.len());
+        }
+    }
+    let scope = Some("{Glance: Berlin & Paris & Nantes}");
+    let answer = federation.get("Berlin", "Glance", "/v2/images?limit=7&marker=nobody", scope)?;
+    assert_eq!((answer.status, answer.json()?["code"].as_str()), (400, Some("invalid-marker")));
     Ok(())
 }

@@ -27,6 +27,9 @@ const TAKEN: &[&str] = &[
     "upgrade",
 ];
 
+/// A page's length while elements are passed over; services give less if they like.
+const LONG: usize = 1000;
+
 /// How a site's next page is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Paging {
@@ -49,6 +52,8 @@ pub(super) struct Ask {
     pub(super) limit: Option<usize>,
     /// Where the pages before ended.
     marker: Option<Marker>,
+    /// The id of the last element that the client saw, where it says that instead.
+    pub(super) behind: Option<String>,
 }
 
 impl Ask {
@@ -66,8 +71,17 @@ impl Ask {
         let target = request.target();
         let order = list.sort.as_ref().map(|sort| order::of(sort, |name| values(target, name)));
         let limit = list.limit.as_deref().and_then(|name| values(target, name).first()?.parse().ok());
-        let marker = values(target, list.parameter()).first().map(|text| Marker::read(text)).transpose()?;
-        Ok(Self { paging, order: order.unwrap_or_default(), limit: limit.filter(|limit| *limit > 0), marker, list })
+        let given = values(target, list.parameter()).into_iter().next();
+        let (marker, behind) = match given.as_deref().map(Marker::read) {
+            None => (None, None),
+            Some(Ok(marker)) => (Some(marker), None),
+            Some(Err(_)) if paging == Paging::Id && list.id.is_some() && !Marker::is_like(given.as_deref()) => {
+                (None, given)
+            }
+            Some(Err(problem)) => return Err(problem),
+        };
+        let (order, limit) = (order.unwrap_or_default(), limit.filter(|limit| *limit > 0));
+        Ok(Self { paging, order, limit, marker, behind, list })
     }
 
     /// Whether this is not the first page.
@@ -96,7 +110,13 @@ impl Ask {
         cursor: &Cursor,
     ) -> Result<Bytes, FramingError> {
         let name = self.list.parameter();
-        let plain = with(request.target(), name, None);
+        let plain = match (&self.behind, self.list.limit.as_deref(), self.limit) {
+            // Short pages would take many requests until that element.
+            (Some(_), Some(limit), Some(most)) => {
+                with(&with(request.target(), name, None), limit, Some(&most.max(LONG).to_string()))
+            }
+            _ => with(request.target(), name, None),
+        };
         let target = match (cursor, self.paging) {
             (Cursor::After(ids), _) => with(&plain, name, ids.last().map(String::as_str)),
             (Cursor::At(token) | Cursor::Within(Some(token), _), Paging::Token) => with(&plain, name, Some(token)),

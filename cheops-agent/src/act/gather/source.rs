@@ -79,9 +79,29 @@ pub(super) struct Source {
     within: Duration,
 }
 
+/// An element's id.
+pub(super) fn id(element: &[u8], ask: &Ask) -> Option<String> {
+    let pointer = ask.list.id.as_ref().map_or("/id", |id| id.get_ref().as_str());
+    match serde_json::from_slice::<Value>(element).ok()?.pointer(pointer)? {
+        Value::String(id) => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
 /// Asks one site, and reads its list's beginning.
 pub(super) async fn begin(shared: &Shared, scoped: &Scoped<'_>, ask: &Ask, to: &Destination) -> Begun {
-    let mut cursor = ask.cursor(&to.site);
+    begin_at(shared, scoped, ask, to, ask.cursor(&to.site)).await
+}
+
+/// The same, at a place of the list.
+pub(super) async fn begin_at(
+    shared: &Shared,
+    scoped: &Scoped<'_>,
+    ask: &Ask,
+    to: &Destination,
+    mut cursor: Cursor,
+) -> Begun {
     if let Cursor::Done(totals) = cursor {
         return Begun::Done(totals);
     }
@@ -349,12 +369,7 @@ impl Source {
 
     /// The ids of the last elements that were taken, here or on pages before.
     fn trail(&self, ask: &Ask) -> Option<Vec<String>> {
-        let pointer = ask.list.id.as_ref().map_or("/id", |id| id.get_ref().as_str());
-        let id = |bytes: &Bytes| match serde_json::from_slice::<Value>(bytes).ok()?.pointer(pointer)? {
-            Value::String(id) => Some(id.clone()),
-            Value::Number(id) => Some(id.to_string()),
-            _ => None,
-        };
+        let id = |bytes: &Bytes| id(bytes, ask);
         let before = if let Cursor::After(ids) = &self.cursor { ids.as_slice() } else { &[] };
         let mut ids = before.to_vec();
         ids.extend(self.taken.iter().map(id).collect::<Option<Vec<_>>>()?);

@@ -12,6 +12,7 @@ use super::source::{Failed, Source};
 use super::{nobody, segments};
 use crate::act::exchange::{Cause, ExchangeError, Finished, Next, Reached, Side};
 use crate::act::scoped::{RunError, Scoped};
+use crate::act::shared::Shared;
 use crate::act::stream::Stream;
 use crate::act::wire::Wire;
 use crate::http::head::Version;
@@ -25,6 +26,7 @@ const PAGE: usize = 4 << 20;
 
 /// The lists that are united.
 pub(super) struct Union<'a> {
+    pub(super) shared: &'a Shared,
     pub(super) ask: &'a Ask,
     pub(super) sources: Vec<Source>,
     /// Without an order: the site whose turn it is.
@@ -47,7 +49,7 @@ struct Page {
 }
 
 /// Why there is no whole union.
-enum Lost {
+pub(super) enum Lost {
     Client(io::Error),
     Site(String),
     /// Nothing was sent to the client.
@@ -55,7 +57,7 @@ enum Lost {
 }
 
 /// A site's list broke: which source it was.
-type Broke = (usize, Failed);
+pub(super) type Broke = (usize, Failed);
 
 impl From<io::Error> for Lost {
     fn from(error: io::Error) -> Self {
@@ -104,6 +106,9 @@ impl Union<'_> {
         C: Stream,
     {
         let with_body = asked.method() != "HEAD";
+        if with_body {
+            self.pass(scoped).await?;
+        }
         let mut page = if with_body && self.is_told_in_head() { Some(self.page(scoped, asked).await?) } else { None };
         let first = page.as_ref().map_or_else(|| self.first(scoped), |page| page.first);
         let head = self.head(first)?;
@@ -145,7 +150,12 @@ impl Union<'_> {
         out.put(b"[").await?;
         let (mut count, cuts) = (0, self.ask.cuts());
         while !cuts || self.ask.limit.is_none_or(|limit| count < limit) {
-            let Some(element) = self.element(count > 0).await? else { break };
+            let Some(element) = self.element(count > 0).await? else {
+                match self.ask.behind.is_some() && self.turn(scoped).await? {
+                    true => continue,
+                    false => break,
+                }
+            };
             out.put(&element).await?;
             count += 1;
         }
@@ -189,7 +199,7 @@ impl Union<'_> {
     }
 
     /// What was taken of it stays; the rest may be had with a later page.
-    fn leave_out(&mut self, (at, failed): Broke) -> Failed {
+    pub(super) fn leave_out(&mut self, (at, failed): Broke) -> Failed {
         if at < self.sources.len() {
             let source = self.sources.remove(at);
             let outcome = failed.outcome.to_owned();
@@ -219,7 +229,7 @@ impl Union<'_> {
 
     /// The next element with its mark, behind a comma if it is not the first; None at the page's end.
     async fn element(&mut self, behind: bool) -> Result<Option<Vec<u8>>, Broke> {
-        let next = if self.ask.order.is_empty() { self.next_in_turn().await? } else { self.next_in_order().await? };
+        let next = self.next().await?;
         let Some(source) = next.and_then(|at| self.sources.get_mut(at)) else { return Ok(None) };
         let Some(element) = source.take() else { return Ok(None) };
         let mut out = Vec::with_capacity(element.len() + 64);
@@ -233,6 +243,10 @@ impl Union<'_> {
     }
 
     /// The site with the next element, which is first in its queue; None at the page's end.
+    pub(super) async fn next(&mut self) -> Result<Option<usize>, Broke> {
+        if self.ask.order.is_empty() { self.next_in_turn().await } else { self.next_in_order().await }
+    }
+
     async fn next_in_turn(&mut self) -> Result<Option<usize>, Broke> {
         let ask = self.ask;
         let pages = matches!(ask.paging, Paging::Link | Paging::Token) && ask.list.header().is_none();

@@ -55,10 +55,12 @@ fn below_a_request_another_service_may_be_read_at_several_sites() {
 fn what_the_api_is_any_site_may_say_the_own_one_first() {
     let fixture = Fixture::new();
     for (form, expected) in [
-        ("{Nova: Paris}", "at Paris"),
+        // the own one if no other can: what follows tells the client why
+        ("{Nova: Paris}", "first-of Paris Berlin"),
+        ("{Nova: Berlin}", "direct"),
         ("{Glance: Paris}", "direct"),
         ("{Nova: Paris & Berlin}", "first-of Berlin Paris"),
-        ("{Nova: Paris & Nantes}", "first-of Paris Nantes"),
+        ("{Nova: Paris & Nantes}", "first-of Paris Nantes Berlin"),
         ("{Nova: Paris || Nantes || Berlin}", "first-of Berlin Paris Nantes"),
         ("{Nova: *}", "first-of Berlin Nantes Paris"),
         ("{Nova: Nantes || (Paris & Berlin)}", "first-of Berlin Nantes Paris"),
