@@ -16,6 +16,8 @@
 //! See [`cheops_tests::lab::openstack::shared`] for what a test may leave behind. One that needs other sites (RabbitMQ, a
 //! quota, tokens that expire soon) makes its own by `Cloud::builder()`.
 
+#[path = "openstack/carry.rs"]
+mod carry;
 #[path = "openstack/errors.rs"]
 mod errors;
 #[path = "openstack/rabbit.rs"]

@@ -1,0 +1,180 @@
+//! How OpenStack's own command and curl say a scope that they know nothing of, and where the agent's configuration comes
+//! from: `cheops exec`, a `.netrc`, and Keystone's catalogs.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use cheops_tests::lab::openstack::{Api, Cloud, shared, well};
+use cheops_tests::lab::{Agent, program};
+
+use super::*;
+
+/// A shell at Berlin's host, in which `openstack` is an alias as the README has it, for a user of Berlin.
+fn shell(cloud: &Cloud, script: &str) -> anyhow::Result<Output> {
+    let (berlin, agent) = (cloud.site("Berlin"), cloud.federation.agent("Berlin"));
+    let mut bash = berlin.host().command("/bin/bash");
+    berlin.dress(&mut bash, "demo");
+    let cheops = program("cheops")?;
+    let alias =
+        format!("shopt -s expand_aliases\nalias openstack='{} exec -- openstack'\n{script}\n", cheops.display());
+    bash.args(["-c", &alias]).env("CHEOPS_SOCKET", agent.files().socket()).stdin(Stdio::null());
+    Ok(bash.output()?)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn what_the_shell_takes_for_itself_is_noticed_before_the_command_runs() -> anyhow::Result<()> {
+    shared(|cloud| {
+        for (written, quoted) in [
+            ("{Glance: Berlin & Paris}", "'{Glance: Berlin …}'"),
+            ("{Glance: Berlin || Paris}", "'{Glance: Berlin …}'"),
+            ("{Glance: Berlin | Paris}", "'{Glance: Berlin …}'"),
+        ] {
+            let output = shell(cloud, &format!("openstack image list -f value -c Name --scope {written}; wait"))?;
+            let (out, said) = (out(&output), said(&output));
+            assert_eq!(out, "", "{written}: {said}");
+            let line = format!("cheops exec -- openstack image list -f value -c Name --scope {quoted}");
+            assert!(said.contains(&line) && said.contains("nothing was run"), "{written}: {said}");
+        }
+        Ok(())
+    })
+}
+
+/// The command asks Keystone for a token and for the catalog first: its own Keystone, as each site's passwords are its own.
+#[test]
+fn the_commands_own_token_is_of_the_entry_site() -> anyhow::Result<()> {
+    shared(|cloud| {
+        let user = cloud.site("Berlin").token("demo")?.user().to_owned();
+        for scope in ["'{Glance: Paris}'", "{Nova: Paris}", "'{Glance: Berlin & Paris}'"] {
+            let output = shell(cloud, &format!("openstack token issue -f value -c user_id --scope {scope}"))?;
+            assert_eq!(out(&output).trim(), user, "{scope}: {}", said(&output));
+        }
+        Ok(())
+    })
+}
+
+/// A file as `~/.netrc` would be.
+fn netrc(cloud: &Cloud, scope: &str) -> anyhow::Result<tempfile::NamedTempFile> {
+    let file = tempfile::NamedTempFile::new()?;
+    let machine = cloud.site("Berlin").host().ipv4();
+    std::fs::write(file.path(), format!("machine {machine} login cheops-scope password {scope}\n"))?;
+    Ok(file)
+}
+
+/// Whether Berlin's agent takes scopes from logins.
+fn logins(cloud: &mut Cloud, on: bool) -> anyhow::Result<()> {
+    cloud.federation.agent_mut("Berlin").reload(|table| {
+        let scope = table.entry("scope").or_insert_with(|| toml::Table::new().into());
+        if let Some(scope) = scope.as_table_mut() {
+            scope.insert("basic".into(), on.into());
+        }
+    })
+}
+
+#[test]
+fn a_netrc_scopes_what_curl_and_the_command_ask() -> anyhow::Result<()> {
+    shared(|cloud| {
+        logins(cloud, true)?;
+        let berlin = cloud.site("Berlin");
+        // The first is read by all versions, the others by curl from 7.84 and Python from 3.11 on.
+        for scope in ["{Glance:Paris}", "\"{Glance: Paris}\"", "\"{\\\"image\\\": \\\"Paris\\\"}\""] {
+            let file = netrc(cloud, scope)?;
+            let path = file.path().to_string_lossy().into_owned();
+            let glance = format!("http://{}/", berlin.host().at(Api::Glance.port()));
+            let answer = berlin.host().curl(&["--netrc-file", &path, &glance])?;
+            assert_eq!(answer.header("x-cheops-site").as_deref(), Some("Paris"), "{scope}: {}", answer.text());
+            let keystone = format!("http://{}/v3", berlin.host().at(Api::Keystone.port()));
+            let answer = berlin.host().curl(&["--netrc-file", &path, &keystone])?;
+            assert_eq!(answer.header("x-cheops-site").as_deref(), Some("Berlin"), "{scope}: {}", answer.text());
+            // The command sends the login with every request, Keystone's too; the token is Berlin's all the same.
+            let command = |arguments: &[&str]| {
+                let mut command = berlin.openstack("demo");
+                well("openstack", command.args(arguments).env("NETRC", &path))
+            };
+            let user = command(&["token", "issue", "-f", "value", "-c", "user_id"])?;
+            assert_eq!(user.trim(), berlin.token("demo")?.user(), "{scope}");
+        }
+        logins(cloud, false)?;
+        let file = netrc(cloud, "{Glance:Paris}")?;
+        let mut command = cloud.site("Berlin").openstack("demo");
+        command.args(["image", "list", "-f", "value", "-c", "Name"]).env("NETRC", file.path());
+        let own = format!("{}\n", own_image(cloud.site("Berlin")).name);
+        assert_eq!(well("openstack", &mut command)?, own, "off, it is a login that no service looks at");
+        Ok(())
+    })
+}
+
+/// `clouds.yaml` and `secure.yaml` of all sites, for their ordinary members.
+fn clouds(cloud: &Cloud, directory: &Path) -> anyhow::Result<()> {
+    let (mut clouds, mut secure) = ("clouds:\n".to_owned(), "clouds:\n".to_owned());
+    for site in cloud.sites() {
+        let name = site.name().to_lowercase();
+        let url = format!("http://{}", site.host().at(Api::Keystone.port()));
+        let auth = format!("{{auth_url: '{url}', username: demo, project_name: demo, user_domain_id: default}}");
+        clouds += &format!("  {name}:\n    auth: {auth}\n    region_name: RegionOne\n");
+        secure += &format!("  {name}:\n    auth: {{password: '{}'}}\n", site.passwords().of("demo"));
+    }
+    std::fs::write(directory.join("clouds.yaml"), clouds)?;
+    std::fs::write(directory.join("secure.yaml"), secure)?;
+    Ok(())
+}
+
+/// cheops at Berlin's host, with the clouds' files in the working directory.
+fn cheops(agent: &Agent, directory: &Path) -> anyhow::Result<Command> {
+    let mut command = agent.cheops_command()?;
+    command.current_dir(directory).stdin(Stdio::null());
+    Ok(command)
+}
+
+#[test]
+fn the_catalogs_of_three_sites_become_the_configuration_and_agree_with_it() -> anyhow::Result<()> {
+    shared(|cloud| {
+        let directory = tempfile::tempdir()?;
+        clouds(cloud, directory.path())?;
+        let agent = cloud.federation.agent("Berlin");
+        let config = directory.path().join("agent.toml");
+        let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cheops-agent/profiles");
+        let peers = cloud.sites().iter().filter(|site| site.name() != "Berlin");
+        let peers =
+            peers.map(|site| format!("[[sites]]\nname = \"{}\"\npeer = \"{}\"\n", site.name(), site.host().at(7117)));
+        let peers: String = peers.collect();
+        std::fs::write(&config, format!("site = \"Berlin\"\nprofile-dirs = [\"{}\"]\n{peers}", profiles.display()))?;
+        let config = config.to_string_lossy().into_owned();
+        let import = ["services", "import", "openstack", "--config", &config];
+        let each = ["--cloud", "Berlin=berlin", "--cloud", "Paris=paris", "--cloud", "Nantes=nantes"];
+        let printed = well("cheops services import", cheops(agent, directory.path())?.args(import).args(each))?;
+        assert!(printed.contains("written: "), "{printed}");
+        let text = std::fs::read_to_string(directory.path().join("agent.d/openstack.toml"))?;
+        let written: toml::Table = text.parse()?;
+        let services = written["services"].as_array().map(Vec::as_slice).unwrap_or_default();
+        assert_eq!(services.len(), Api::ALL.len(), "{text}");
+        for api in Api::ALL {
+            let service = services.iter().find(|service| service["name"].as_str() == Some(api.name()));
+            let service = service.unwrap_or_else(|| panic!("no {}: {text}", api.name()));
+            assert_eq!((service["type"].as_str(), service["profile"].as_str()), (Some(api.kind()), Some("openstack")));
+            for site in cloud.sites() {
+                let url = format!("http://{}", site.host().at(api.port()));
+                assert_eq!(service["endpoints"][site.name()].as_str(), Some(url.as_str()), "{text}");
+            }
+        }
+        let mut checked = agent.host().command(program("cheops-agent")?);
+        let valid = well("cheops-agent --check-config", checked.args(["--check-config", "--config", &config]))?;
+        assert!(valid.contains("openstack.toml"), "{valid}");
+        // What the lab's agents were configured with by hand is what Keystone says, too.
+        for cloud in ["berlin", "Paris=paris", "Nantes=nantes"] {
+            let output = cheops(agent, directory.path())?.args(["check", "--cloud", cloud]).output()?;
+            assert!(out(&output).contains("ok    catalog"), "{cloud}: {}{}", out(&output), said(&output));
+            assert!(!out(&output).contains("catalog-"), "{cloud}: {}", out(&output));
+        }
+        let passwords: Vec<&str> = cloud.sites().iter().map(|site| site.passwords().of("demo")).collect();
+        assert!(passwords.iter().all(|password| !text.contains(password) && !printed.contains(password)));
+        Ok(())
+    })
+}
