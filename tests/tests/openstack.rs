@@ -24,6 +24,8 @@ mod errors;
 mod rabbit;
 #[path = "openstack/rig.rs"]
 mod rig;
+#[path = "openstack/tokens.rs"]
+mod tokens;
 #[path = "openstack/unscoped.rs"]
 mod unscoped;
 

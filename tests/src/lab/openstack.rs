@@ -112,7 +112,8 @@ impl CloudBuilder {
         let mut sites = Vec::new();
         let mut guard = None;
         let names: Vec<&str> = self.sites.iter().map(String::as_str).collect();
-        let mut builder = Federation::builder().sites(&names);
+        // Sites let each other's users in.
+        let mut builder = Federation::builder().sites(&names).overlay("[identity]\ntrust = '*'");
         for api in Api::ALL {
             builder = builder.service(offered(api));
         }
