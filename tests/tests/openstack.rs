@@ -20,6 +20,10 @@
 mod carry;
 #[path = "openstack/errors.rs"]
 mod errors;
+#[path = "openstack/lists.rs"]
+mod lists;
+#[path = "openstack/quota.rs"]
+mod quota;
 #[path = "openstack/rabbit.rs"]
 mod rabbit;
 #[path = "openstack/rig.rs"]
