@@ -27,13 +27,16 @@ use super::ids;
 use super::shared::Shared;
 use crate::http::{AnswerHead, Problem, RequestHead};
 use crate::metadata::Service;
+use crate::metadata::snapshot::Addressed;
 use crate::names::SiteName;
 use crate::peer::Refusal;
 use crate::plan::Plan;
+use crate::profile::Profile;
 use crate::workflow::{Home, Homes, Known, Mark, Told};
 
-/// The status by which services refuse a credential.
+/// The statuses by which services refuse a credential, and say that they can't have it checked.
 const UNAUTHORIZED: u16 = 401;
+const UNAVAILABLE: u16 = 503;
 
 /// What one agent knows of credentials. None of it is a credential.
 #[derive(Debug, Default)]
@@ -82,14 +85,28 @@ pub(super) fn issued(shared: &Shared, service: &Service, head: &RequestHead, ans
     }
 }
 
+/// The own issuer can't be reached by a service that has a credential checked.
+pub(super) fn unasked(shared: &Shared, found: &Addressed<'_>, profile: &Profile, head: &RequestHead, why: &Problem) {
+    if let Some(subject) = ask::subject_of(profile, found.endpoint, head) {
+        let tag = shared.tokens.homes.tag(&Mark::of(subject));
+        let why = Why::Unasked(format!("its {} can't be reached: {}", found.service.name, why.detail));
+        shared.tokens.counters.count(why.outcome());
+        shared.tokens.refused.keep(tag, found.site, why);
+    }
+}
+
 /// Why a service of this site answered that it doesn't believe the request's credential, if this agent knows.
 pub(super) fn why_refused(shared: &Shared, service: &Service, head: &RequestHead, status: u16) -> Option<Refusal> {
-    if status != UNAUTHORIZED || shared.tokens.refused.is_empty() {
+    if !matches!(status, UNAUTHORIZED | UNAVAILABLE) || shared.tokens.refused.is_empty() {
         return None;
     }
     let profiles = shared.profiles.load();
     let mark = Mark::of(ids::credential(head, Some(profiles.get_or_default(&service.profile)))?);
     let refused = shared.tokens.refused.of(&shared.tokens.homes.tag(&mark))?;
+    // A service that could not ask says either.
+    if status == UNAVAILABLE && !matches!(refused.why, Why::Unasked(_)) {
+        return None;
+    }
     Some(Refusal::sent(refused.why.code(), refused.why.text(&refused.home)))
 }
 

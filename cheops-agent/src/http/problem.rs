@@ -62,6 +62,7 @@ codes! {
     TokenUntrusted     "token-untrusted"     401 "The site does not accept that site's tokens"  "Use a token of a site that is accepted there; or name yours in trust of [identity] in the agent.toml there.";
     TokenNotValid      "token-not-valid-at-home" 401 "The token is not valid where it was issued" "It has expired or was revoked: ask for a new one.";
     TokenRefused       "token-refused"       401 "The site does not accept this token"          "Use a token of a project, with a role of foreign-roles of [identity] in the agent.toml there.";
+    IssuerUnreachable  "issuer-unreachable"  503 "The site's identity service can't be reached" "Check at that site that it runs: cheops check.";
     HomeUnreachable    "home-unreachable"    503 "The site that issued the token can't be asked" "See cheops sites; try again when that site is back.";
     ServiceUnreachable "service-unreachable" 502 "The service can't be reached"                 "Check that the service runs: cheops check.";
     BadAnswer          "bad-answer"          502 "The service's answer is not well-formed HTTP" "Look at the service's log; nothing of the answer was passed on.";

@@ -40,6 +40,9 @@ impl Connection {
         };
         let answering = Answering { judge: Some(&mut judge), ..Answering::AS_IT_IS };
         let over = self.try_link(head, head.raw().clone(), answering).await;
+        if let (Over::Down(why), true) = (&over, own) {
+            tokens::unasked(&shared, &found, profile, head, why);
+        }
         match (over, unknown, &check) {
             (Over::Ended(Err(ExchangeError { cause: Cause::Declined(_), .. })), Some(unknown), Some(check)) => {
                 self.elsewhere(head, check, &unknown, log).await

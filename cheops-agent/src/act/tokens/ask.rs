@@ -65,9 +65,14 @@ fn subject<'a>(
     subjects.next().is_none().then_some((check, subject))
 }
 
+/// The credential that a request has checked.
+pub(super) fn subject_of<'a>(profile: &'a Profile, endpoint: &Endpoint, head: &'a RequestHead) -> Option<&'a [u8]> {
+    subject(profile, endpoint, head).map(|(_, subject)| subject)
+}
+
 /// Whether a request has a credential checked. It is the asking service's own matter: it follows no workflow.
 pub(in crate::act) fn is_check(found: &Addressed<'_>, profile: &Profile, head: &RequestHead) -> bool {
-    subject(profile, found.endpoint, head).is_some()
+    subject_of(profile, found.endpoint, head).is_some()
 }
 
 /// What a home vouches for.

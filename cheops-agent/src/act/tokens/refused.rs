@@ -28,6 +28,8 @@ pub enum Why {
     Refused(String),
     /// Its home could not be asked: why.
     Unreachable(String),
+    /// The own issuer could not be asked, whose ever it is: why.
+    Unasked(String),
 }
 
 impl Why {
@@ -38,6 +40,7 @@ impl Why {
             Self::NotValid => Code::TokenNotValid,
             Self::Refused(_) => Code::TokenRefused,
             Self::Unreachable(_) => Code::HomeUnreachable,
+            Self::Unasked(_) => Code::IssuerUnreachable,
         }
     }
 
@@ -52,6 +55,7 @@ impl Why {
             Self::Unreachable(why) => {
                 format!("{home}, which issued the token, can't be asked whether it is valid: {why}")
             }
+            Self::Unasked(why) => format!("no token can be checked there now: {why}"),
         }
     }
 
@@ -60,7 +64,7 @@ impl Why {
             Self::Untrusted => Outcome::Untrusted,
             Self::NotValid => Outcome::NotValid,
             Self::Refused(_) => Outcome::Refused,
-            Self::Unreachable(_) => Outcome::Unreachable,
+            Self::Unreachable(_) | Self::Unasked(_) => Outcome::Unreachable,
         }
     }
 }
@@ -93,7 +97,8 @@ impl Refusals {
     /// What its home said a moment ago.
     pub(super) fn standing(&self, tag: &Tag, home: &SiteName) -> Option<Why> {
         let refused = self.of(tag)?;
-        let stands = refused.home == *home && refused.since.elapsed() < STANDS && refused.why != Why::Untrusted;
+        let of_home = matches!(refused.why, Why::NotValid | Why::Refused(_) | Why::Unreachable(_));
+        let stands = of_home && refused.home == *home && refused.since.elapsed() < STANDS;
         stands.then_some(refused.why)
     }
 
