@@ -11,6 +11,7 @@ use crate::act::Shared;
 use crate::admin::agent::Probe;
 use crate::admin::life::Part;
 use crate::admin::{Agent, Phase};
+use crate::config::Config;
 use crate::kernel::Interceptor;
 use crate::workflow::Keep;
 
@@ -31,6 +32,17 @@ pub async fn probe(agent: &Agent, interceptor: &Interceptor) -> bool {
     }
     agent.known().probe = Some(Probe { at: Instant::now(), trouble });
     outcome.is_ok()
+}
+
+/// Takes up the ids of the scoped requests that the agent before this one had. Without them it runs all the same.
+pub fn keep_workflows(config: &Config, shared: &Shared) {
+    let directory = config.run_dir.join("workflows");
+    if let Err(error) = shared.workflows.open(&directory, Keep::of(config)) {
+        tracing::error!(
+            %error, directory = %directory.display(),
+            "the ids of scoped requests can't be kept: a restart will forget which calls they cause"
+        );
+    }
 }
 
 /// Looks after the ids of scoped requests, as long as another process of this agent serves some, too.

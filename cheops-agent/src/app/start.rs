@@ -36,7 +36,6 @@ use crate::kernel::{self, Interceptor, Prepared, Sizes, cgroup};
 use crate::metadata::{self as known, Aliases, Merged, Names, merge};
 use crate::observe::Observer;
 use crate::profile::Profiles;
-use crate::workflow::Keep;
 
 /// A running agent: what reload and stop work with.
 pub struct Started {
@@ -139,7 +138,7 @@ fn begin(path: &Path, loaded: Loaded, data: Handle, opened: Opened, store: Store
         shared.liveness = ends.shown.liveness.clone();
     }
     shared.own.store(Arc::new(own_addresses(config, listeners.as_ref())?));
-    keep_workflows(config, &shared);
+    background::keep_workflows(config, &shared);
     let known = Known::new(names, aliases, merged.refused);
     let (asks, upgrades) = upgrade::questions();
     let agent = agent(path, loaded, (metadata, known), &capture, Arc::new(shared), ends.as_ref(), asks)?;
@@ -246,17 +245,6 @@ fn open_sessions(config: &Config, capture: &Capture, shared: &Shared) -> anyhow:
     let sessions = sessions.context("can't keep sessions of cheops exec")?;
     interceptor.settle_sessions().context("sessions of cheops exec")?;
     Ok(Some(sessions))
-}
-
-/// Takes up the ids of the scoped requests that the agent before this one had. Without them it runs all the same.
-fn keep_workflows(config: &Config, shared: &Shared) {
-    let directory = config.run_dir.join("workflows");
-    if let Err(error) = shared.workflows.open(&directory, Keep::of(config)) {
-        tracing::error!(
-            %error, directory = %directory.display(),
-            "the ids of scoped requests can't be kept: a restart will forget which calls they cause"
-        );
-    }
 }
 
 /// Where the agent itself listens: never dialled, else connections would go round.
