@@ -22,6 +22,8 @@ mod carry;
 mod errors;
 #[path = "openstack/lists.rs"]
 mod lists;
+#[path = "openstack/many.rs"]
+mod many;
 #[path = "openstack/quota.rs"]
 mod quota;
 #[path = "openstack/rabbit.rs"]
