@@ -21,6 +21,23 @@ use crate::names::SiteName;
 use crate::peer::{Count, PeerState, PeerStatus, Security};
 use crate::workflow::{Asked, Kind, Refused, Stayed, Workflows};
 
+/// Adds the figures of other rooms to the metrics.
+pub fn collect(agent: &Arc<Agent>, capture: &Capture) {
+    let add = |collector| agent.observer.add_collector(collector);
+    add(Box::new(Kernel(capture.clone())));
+    add(Box::new(Uncopied));
+    add(Box::new(Metadata(agent.clone())));
+    if let Some(sessions) = agent.sessions.clone() {
+        add(Box::new(Exec(sessions)));
+    }
+    add(Box::new(Calls(agent.shared.workflows.clone())));
+    add(Box::new(ForeignTokens(agent.shared.tokens.clone())));
+    if let Some(peers) = agent.peers.clone() {
+        add(Box::new(Certificate(peers.clone())));
+        add(Box::new(Links { peers, shared: agent.shared.clone() }));
+    }
+}
+
 /// The kernel programs' counters, by hook and by outcome and reason.
 pub struct Kernel(pub Capture);
 

@@ -74,7 +74,7 @@ pub async fn start(path: &Path, loaded: Loaded, data: Handle) -> anyhow::Result<
         talk.hear("go", handover::WAITS)?;
     }
     let mut started = begin(path, loaded, data, opened, store)?;
-    started.count();
+    metrics::collect(&started.agent, &started.capture);
     started.serve_admin().await?;
     started.doors.open();
     started.agent.life.holds(Part::Listening);
@@ -256,25 +256,6 @@ fn own_addresses(config: &Config, listeners: Option<&Listeners>) -> std::io::Res
 }
 
 impl Started {
-    /// Adds the figures of other rooms to the metrics.
-    fn count(&self) {
-        self.agent.observer.add_collector(Box::new(metrics::Kernel(self.capture.clone())));
-        self.agent.observer.add_collector(Box::new(metrics::Uncopied));
-        self.agent.observer.add_collector(Box::new(metrics::Metadata(self.agent.clone())));
-        if let Some(sessions) = self.agent.sessions.clone() {
-            self.agent.observer.add_collector(Box::new(metrics::Exec(sessions)));
-        }
-        let calls = metrics::Calls(self.agent.shared.workflows.clone());
-        self.agent.observer.add_collector(Box::new(calls));
-        let tokens = metrics::ForeignTokens(self.agent.shared.tokens.clone());
-        self.agent.observer.add_collector(Box::new(tokens));
-        if let Some(peers) = self.agent.peers.clone() {
-            self.agent.observer.add_collector(Box::new(metrics::Certificate(peers.clone())));
-            let links = metrics::Links { peers, shared: self.agent.shared.clone() };
-            self.agent.observer.add_collector(Box::new(links));
-        }
-    }
-
     async fn serve_admin(&mut self) -> anyhow::Result<()> {
         let config = self.agent.config();
         let path = &config.admin.socket;

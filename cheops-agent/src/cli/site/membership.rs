@@ -62,7 +62,12 @@ pub fn join(arguments: &Join, context: &Context) -> anyhow::Result<Exit> {
     let token = token(arguments)?;
     let document = context.client.post("/v1/membership/join", &json!({ "token": token.trim() }))?;
     let federation = field(&document, "federation");
-    said(&document, context, || format!("This host has joined the federation {federation}."))
+    said(&document, context, || {
+        format!(
+            "This host has joined the federation {federation}.\n\
+             Users of its other sites are let in here once trust of [identity] in agent.toml names these, or \"*\"."
+        )
+    })
 }
 
 pub fn leave(arguments: &Leave, context: &Context) -> anyhow::Result<Exit> {
