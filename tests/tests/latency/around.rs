@@ -132,7 +132,8 @@ fn an_unknown_distance_is_refused() -> anyhow::Result<()> {
     assert_eq!((status, code.as_str()), (503, "distance-unknown"));
     assert!(hint.contains("Paris, its distance from Mars is unknown: can't be in range"), "{hint}");
     assert_eq!(who(&federation, "{app: Nantes || around(Mars, 500ms)}").as_deref(), Some("Nantes"));
-    let answer = get(&federation, "{app: Paris & around(Mars, 500ms)}")?;
+    assert_eq!(who(&federation, "{app: Paris & around(Mars, 500ms)}").as_deref(), Some("Paris"));
+    let answer = post(&federation, "{app: Paris & around(Mars, 500ms)}")?;
     assert_eq!((answer.status, answer.json()?["code"].as_str()), (501, Some("collaboration-not-built")));
     Ok(())
 }
