@@ -7,6 +7,7 @@ mod ask;
 mod behind;
 mod document;
 mod link;
+mod mark;
 mod source;
 mod split;
 mod union;
