@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cloud;
 mod kinto;
 mod scenes;
 mod show;
@@ -18,8 +19,11 @@ use clap::Parser;
 #[derive(Parser)]
 struct Arguments {
     /// Kinto's command.
+    #[arg(long, required_unless_present = "openstack")]
+    kinto: Option<PathBuf>,
+    /// OpenStack at each site, instead of Kinto.
     #[arg(long)]
-    kinto: PathBuf,
+    openstack: bool,
     /// Leave the sites up at the end.
     #[arg(long)]
     keep: bool,
@@ -38,7 +42,10 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let begin = Instant::now();
     interrupt::watch()?;
-    let mut stage = stage::Stage::build(&arguments.kinto)?;
+    let Some(kinto) = arguments.kinto.as_ref().filter(|_| !arguments.openstack) else {
+        return cloud::run(begin, arguments.keep);
+    };
+    let mut stage = stage::Stage::build(kinto)?;
     let played = scenes::play(&mut stage);
     if played.is_err() && interrupt::check().is_ok() {
         stage.print_logs();

@@ -204,7 +204,7 @@ fn otherwise(n: &mut u32, stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// A site's state in what `cheops sites -o json` says.
-fn state_of(said: &Said, site: &str) -> Option<String> {
+pub fn state_of(said: &Said, site: &str) -> Option<String> {
     let document: serde_json::Value = serde_json::from_str(&said.out).ok()?;
     let sites = document.get("sites")?.as_array()?;
     let found = sites.iter().find(|line| line.get("name").is_some_and(|name| name == site))?;

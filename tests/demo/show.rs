@@ -1,6 +1,8 @@
 //! What a spectator sees: each command as it was typed, its real answer, and why.
 
+use std::fs;
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use cheops_tests::interrupt;
 pub struct Shell {
     pub host: Host,
     pub variables: Vec<(String, String)>,
+    /// What was typed there before everything else, such as an alias.
+    pub before: &'static str,
 }
 
 /// What a command said.
@@ -26,7 +30,7 @@ impl Shell {
     /// The command that runs `line` by a shell at this place.
     pub fn command(&self, line: &str) -> Command {
         let mut command = self.host.command("sh");
-        command.args(["-c", line]).stdin(Stdio::null());
+        command.args(["-c", &format!("{}\n{line}", self.before)]).stdin(Stdio::null());
         command.env("NO_COLOR", "1").envs(self.variables.iter().cloned());
         command
     }
@@ -69,6 +73,25 @@ impl Shell {
             bail!("{what}: not within 30 s; {line} says: {last}");
         }
         Ok(())
+    }
+}
+
+impl Shell {
+    /// Writes a script that enters the place: its cgroup, where the kernel programs look, and its network.
+    pub fn script(&self, folder: &Path) -> anyhow::Result<PathBuf> {
+        let name = self.host.name();
+        let (path, rc) = (folder.join(format!("enter-{name}")), folder.join(format!("rc-{name}")));
+        let variables: Vec<String> = self.variables.iter().map(|(name, value)| format!("{name}='{value}'")).collect();
+        let text = format!(
+            "echo $$ > {}/cgroup.procs && exec nsenter --net=/run/netns/{} env {} bash --rcfile {}\n",
+            self.host.cgroup().display(),
+            self.host.namespace(),
+            variables.join(" "),
+            rc.display(),
+        );
+        fs::write(&rc, format!("PS1='{name} $ '\n{}\n", self.before))?;
+        fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))?;
+        Ok(path)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The stage: three sites, Kinto and an agent at each, and a laptop at Berlin that knows of neither.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -45,6 +44,7 @@ impl Stage {
         let laptop = Shell {
             host: federation.world().host("Berlin", "laptop")?,
             variables: vec![api(federation.host("Berlin"))],
+            before: "",
         };
         note("In each shell below, $API is the images' URL at that shell's own site, such as");
         laptop.variables.iter().for_each(|(name, value)| note(&format!("  {name}={value}")));
@@ -86,28 +86,13 @@ impl Stage {
         }
         println!("\nThe sites stay up. Enter a machine from another terminal by");
         for shell in [&self.laptop, &self.berlin, &self.paris, &self.nantes] {
-            println!("  sh {}", self.enter(shell)?.display());
+            println!("  sh {}", shell.script(self.folder.path())?.display());
         }
         println!("and try there: curl -i -H 'X-Scope: {{Kinto: Paris}}' $API; cheops status (not on the laptop)");
         println!("End it by Ctrl-C here, or by: kill {}", std::process::id());
         interrupt::wait();
         println!("\nTaken down.");
         Ok(())
-    }
-
-    /// Writes a script that enters a machine: its cgroup, where the kernel programs look, and its network.
-    fn enter(&self, shell: &Shell) -> anyhow::Result<PathBuf> {
-        let path = self.folder.path().join(format!("enter-{}", shell.host.name()));
-        let variables: Vec<String> = shell.variables.iter().map(|(name, value)| format!("{name}='{value}'")).collect();
-        let text = format!(
-            "echo $$ > {}/cgroup.procs && exec nsenter --net=/run/netns/{} env {} PS1='{} $ ' bash --norc\n",
-            shell.host.cgroup().display(),
-            shell.host.namespace(),
-            variables.join(" "),
-            shell.host.name(),
-        );
-        fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))?;
-        Ok(path)
     }
 }
 
@@ -130,7 +115,7 @@ fn at_agent(federation: &Federation, site: &str) -> anyhow::Result<Shell> {
         ("CHEOPS_SOCKET".to_owned(), socket.display().to_string()),
         ("PATH".to_owned(), format!("{}:{path}", programs.display())),
     ];
-    Ok(Shell { host, variables })
+    Ok(Shell { host, variables, before: "" })
 }
 
 fn api(host: &Host) -> (String, String) {

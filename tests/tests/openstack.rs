@@ -30,6 +30,8 @@ mod quota;
 mod rabbit;
 #[path = "openstack/rig.rs"]
 mod rig;
+#[path = "openstack/sharing.rs"]
+mod sharing;
 #[path = "openstack/tokens.rs"]
 mod tokens;
 #[path = "openstack/unscoped.rs"]
@@ -38,6 +40,11 @@ mod unscoped;
 use std::time::Duration;
 
 use cheops_tests::lab::openstack::{Cloud, Image, Site};
+
+/// The image that only Paris has, as its Glance got it.
+fn debian(cloud: &Cloud) -> &Image {
+    own_image(cloud.site("Paris"))
+}
 
 /// The image that a site of the shared cloud has, and no other.
 fn own_image(site: &Site) -> &Image {

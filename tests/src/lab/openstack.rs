@@ -222,10 +222,16 @@ impl Cloud {
 
     /// The ends of what agents and services logged.
     pub fn last_words(&self) -> String {
+        let sites = self.sites.iter().map(Site::last_words);
+        std::iter::once(self.agents_words(100)).chain(sites).collect()
+    }
+
+    /// The last lines of agents' logs.
+    pub fn agents_words(&self, count: usize) -> String {
         let agents = self.federation.members().iter().filter_map(|member| member.agent.as_ref());
-        let agents =
-            agents.map(|agent| format!("--- the agent at {}\n{}", agent.host().name(), site::tail(&agent.log(), 100)));
-        agents.chain(self.sites.iter().map(Site::last_words)).collect()
+        let words =
+            |agent: &Agent| format!("--- the agent at {}\n{}", agent.host().name(), site::tail(&agent.log(), count));
+        agents.map(words).collect()
     }
 
     /// Whether everything that should run does.

@@ -60,6 +60,9 @@ const BENCH: &[Package] = &[
 ];
 
 const OPENSTACK: &[Package] = &[
+    package("iproute2", "ip: the lab's sites are network namespaces joined by veth pairs"),
+    package("util-linux", "nsenter: commands run at a site"),
+    package("curl", "an ordinary HTTP client, unmodified"),
     package("python3-keystone", "OpenStack's identity service, which each of the lab's sites has"),
     package("python3-glance", "OpenStack's image service"),
     package("glance-common", "its paste file"),

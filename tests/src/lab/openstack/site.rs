@@ -163,7 +163,8 @@ impl Site {
     fn uwsgi(&self, api: Api, application: &str) -> Command {
         let mut command = self.host.command("/usr/bin/uwsgi");
         command.args(["--plugin", "python3", "--http-socket", &self.host.at(api.port()).to_string()]);
-        command.args(["--wsgi-file", application, "--need-app", "--processes", "1", "--threads", "4"]);
+        // One thread: where eventlet is installed, oslo's libraries use locks of its own, which know no other threads.
+        command.args(["--wsgi-file", application, "--need-app", "--processes", "1", "--threads", "1"]);
         // uwsgi ends connections without saying so, and clients would use them again.
         command.args(["--add-header", "Connection: close", "--die-on-term", "--buffer-size", "65535"]);
         command
