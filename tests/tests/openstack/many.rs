@@ -7,14 +7,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use cheops_tests::lab::openstack::{Api, Ask, COMPUTE, Cloud, Token};
-use cheops_tests::lab::{eventually, tell};
+use cheops_agent::peer::PeerIdentity;
+use cheops_agent::peer::trust::Validity;
+use cheops_tests::lab::openstack::{Api, Ask, Bus, COMPUTE, Cloud, SitePlan, Token};
+use cheops_tests::lab::{Agent, Files, Settings, eventually, tell};
 use serde_json::{Value, json};
 
 use super::*;
 
 /// Servers of each kind.
 const EACH: usize = 30;
+/// Of each kind, where they are not made at once.
+const IN_TURN: usize = 10;
 /// Clients at a time.
 const CLIENTS: usize = 10;
 /// Until all servers are built, however busy the machine.
@@ -193,9 +197,13 @@ fn round(cloud: &Cloud, what: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn two(plan: impl Fn(&mut SitePlan)) -> cheops_tests::lab::openstack::CloudBuilder {
+    Cloud::builder().sites(&["Berlin", "Paris"]).every(plan)
+}
+
 #[test]
 fn every_server_has_the_image_that_its_scope_says() -> anyhow::Result<()> {
-    let cloud = Cloud::builder().sites(&["Berlin", "Paris"]).start()?;
+    let cloud = two(|_| {}).start()?;
     fill(&cloud, EACH)?;
     round(&cloud, "one process for Nova")?;
     // A new agent takes over in the middle: what is under way goes on.
@@ -214,4 +222,52 @@ fn every_server_has_the_image_that_its_scope_says() -> anyhow::Result<()> {
     let all = EACH * kinds.len();
     tell("openstack", &format!("agents replaced in the middle: {right} of {all} servers in {took:.0} s, 0 misplaced"));
     Ok(())
+}
+
+/// Nova in four processes over RabbitMQ, and a second compute service on a host of its own: the ids cross RPC, and the
+/// calls come from another host than the request went to.
+#[test]
+fn every_server_has_its_image_when_nova_is_many_processes_on_two_hosts() -> anyhow::Result<()> {
+    const SECOND: &str = "10.77.1.2:7117";
+    let own = |site: &str, table: &mut toml::Table| {
+        if site == "Berlin" {
+            let sites = table.get_mut("sites").and_then(|sites| sites.as_array_mut()).expect("sites");
+            let own = [("name", "Berlin".into()), ("peer", toml::Value::Array(vec![SECOND.into()]))];
+            sites.push(toml::Value::Table(own.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()));
+        }
+    };
+    let cloud = two(|plan| plan.bus = Bus::Rabbit).at("Berlin", |plan| plan.second = true);
+    let cloud = cloud.federation(move |federation| federation.configure(own)).start()?;
+    let second = second(&cloud)?;
+    fill(&cloud, 1)?;
+    // One of each kind at a time: Nova's processes lock each other out of SQLite when many servers are built at once.
+    let (begin, kinds, mut right) = (Instant::now(), [SHARED, UNSCOPED, OTHER_WAY], 0);
+    for _ in 0..IN_TURN {
+        let made = create(&cloud, &kinds, 1, false, || Ok(()))?;
+        right += check(&cloud, &made, false)?;
+    }
+    ensure!(right == IN_TURN * kinds.len(), "only {right} servers");
+    let took = begin.elapsed().as_secs_f64();
+    tell(
+        "openstack",
+        &format!("Nova on RabbitMQ, Berlin's at two hosts: {right} servers in {took:.0} s, 0 misplaced, 0 failed"),
+    );
+    let calls = second.metric("cheops_workflow_calls_total{link=\"profile\"}")?.unwrap_or_default();
+    ensure!(calls > 0.0, "no server was built on the second host");
+    Ok(())
+}
+
+/// An agent on the second host of Berlin.
+fn second(cloud: &Cloud) -> anyhow::Result<Agent> {
+    let host = cloud.site("Berlin").second().context("a second host")?;
+    let identity = PeerIdentity { federation: "lab".into(), site: "Berlin".into(), host: host.name().into() };
+    let issued = cloud.federation.authority().issue(&identity, Validity::days(1))?;
+    let first = cloud.agent("Berlin").files().config();
+    let first: toml::Table = std::fs::read_to_string(first)?.parse()?;
+    let tables = first["services"].as_array().context("services")?.iter();
+    let services =
+        tables.map(|table| table.as_table().cloned().context("a table")).collect::<anyhow::Result<Vec<_>>>()?;
+    let sites = ["Berlin", "Paris"].map(|site| (site.to_owned(), vec![cloud.site(site).host().at(7117).to_string()]));
+    let settings = Settings { peer: Some((cloud.federation.authority(), issued)), sites: sites.into(), services };
+    Agent::start(host, Files::write(host, settings)?)
 }
