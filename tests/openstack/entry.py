@@ -7,6 +7,8 @@ import importlib
 import os
 import sys
 
+from sqlalchemy.dialects import registry
+
 PROGRAMS = {
     "glance-api": "glance.cmd.api",
     "nova-api": "nova.cmd.api",
@@ -21,8 +23,8 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     program = sys.argv[1]
     sys.argv = [program] + sys.argv[2:]
-    if program == "nova-all":
-        sys.path.append(here)
+    sys.path.append(here)
+    registry.register("sqlite.immediate", "immediate", "Dialect")
     module = importlib.import_module(PROGRAMS[program])
     if program in ("nova-compute", "nova-all"):
         # Nova looks for drivers in this package alone.

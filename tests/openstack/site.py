@@ -44,7 +44,7 @@ def keystone(database, settings):
 
 def cells(database, directory, settings):
     def cell(name, known, bus, file):
-        connection = "sqlite:///%s?timeout=30&check_same_thread=false" % os.path.join(directory, file)
+        connection = settings["database"] % os.path.join(directory, file)
         made = database.execute(
             "INSERT INTO cell_mappings (created_at, uuid, name, transport_url, database_connection, disabled)"
             " VALUES (datetime('now'), ?, ?, ?, ?, 0)",

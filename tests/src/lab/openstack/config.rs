@@ -96,8 +96,8 @@ impl Values<'_> {
             address = self.host.ipv4(),
             port = Api::Nova.port(),
             bus = self.bus(),
-            api = database(self.directory, "nova_api"),
-            cell = database(self.directory, "nova"),
+            api = self.nova_tables("nova_api"),
+            cell = self.nova_tables("nova"),
             token = self.authtoken("nova"),
         )
     }
@@ -108,6 +108,19 @@ impl Values<'_> {
             Bus::Fake => "fake://".to_owned(),
             Bus::Rabbit => format!("rabbit://nova:{}@{}:5672/", self.passwords.of("rabbit"), self.host.ipv4()),
         }
+    }
+
+    /// Nova's database in a file. Several processes write to it where there is a broker.
+    pub(super) fn nova_database(&self, file: &str) -> String {
+        match self.plan.bus {
+            Bus::Fake => connection("sqlite", file),
+            Bus::Rabbit => connection("sqlite+immediate", file),
+        }
+    }
+
+    fn nova_tables(&self, name: &str) -> String {
+        let file = format!("{}/db/{name}.db", self.directory.display());
+        section(&self.nova_database(&file))
     }
 
     fn authtoken(&self, user: &str) -> String {
@@ -147,8 +160,13 @@ pub(super) fn keystone(directory: &Path, token_life: u32) -> String {
 
 /// A database of `db/` below the directory. It has to survive its programs, not the machine.
 pub(super) fn database(directory: &Path, name: &str) -> String {
-    format!(
-        "connection = sqlite:///{}/db/{name}.db?timeout=30&check_same_thread=false\nsqlite_synchronous = false\n",
-        directory.display()
-    )
+    section(&connection("sqlite", &format!("{}/db/{name}.db", directory.display())))
+}
+
+fn section(connection: &str) -> String {
+    format!("connection = {connection}\nsqlite_synchronous = false\n")
+}
+
+fn connection(dialect: &str, file: &str) -> String {
+    format!("{dialect}:///{file}?timeout=60&check_same_thread=false")
 }

@@ -84,6 +84,7 @@ impl Site {
         let passwords: BTreeMap<_, _> = self.passwords.all().filter(|(user, _)| *user != "rabbit").collect();
         let settings = serde_json::json!({
             "address": self.host.ipv4().to_string(), "passwords": passwords, "hosts": hosts, "bus": values.bus(),
+            "database": values.nova_database("%s"),
         });
         let mut command = Command::new("/usr/bin/python3");
         plain_environment(&mut command, directory);
