@@ -29,6 +29,31 @@ fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// The names of a site's own images, as the command prints them.
+fn images(site: &str) -> String {
+    let names = cheops_tests::lab::openstack::IMAGES.iter().filter(|(at, _)| *at == site).map(|(_, name)| *name);
+    names.map(|name| format!("{name}\n")).collect()
+}
+
+#[test]
+fn lines_as_a_shell_allows_them_list_another_sites_images() -> anyhow::Result<()> {
+    shared(|cloud| {
+        let list = "openstack image list -f value -c Name";
+        for line in [
+            format!("{list} --scope {{Glance: Paris}}"),
+            format!("{list} --scope '{{Nova: Berlin, Glance: Paris}}'"),
+            "openstack --scope {Glance: Paris, Nova: Berlin} image list -f value -c Name".to_owned(),
+            format!("{list} --scope=\"{{image: Paris}}\""),
+        ] {
+            let output = shell(cloud, &line)?;
+            assert_eq!(out(&output), images("Paris"), "{line}: {}", said(&output));
+        }
+        let output = shell(cloud, list)?;
+        assert_eq!(out(&output), images("Berlin"), "without a scope: {}", said(&output));
+        Ok(())
+    })
+}
+
 #[test]
 fn what_the_shell_takes_for_itself_is_noticed_before_the_command_runs() -> anyhow::Result<()> {
     shared(|cloud| {
@@ -98,6 +123,7 @@ fn a_netrc_scopes_what_curl_and_the_command_ask() -> anyhow::Result<()> {
                 let mut command = berlin.openstack("demo");
                 well("openstack", command.args(arguments).env("NETRC", &path))
             };
+            assert_eq!(command(&["image", "list", "-f", "value", "-c", "Name"])?, images("Paris"), "{scope}");
             let user = command(&["token", "issue", "-f", "value", "-c", "user_id"])?;
             assert_eq!(user.trim(), berlin.token("demo")?.user(), "{scope}");
         }
@@ -105,8 +131,7 @@ fn a_netrc_scopes_what_curl_and_the_command_ask() -> anyhow::Result<()> {
         let file = netrc(cloud, "{Glance:Paris}")?;
         let mut command = cloud.site("Berlin").openstack("demo");
         command.args(["image", "list", "-f", "value", "-c", "Name"]).env("NETRC", file.path());
-        let own = format!("{}\n", own_image(cloud.site("Berlin")).name);
-        assert_eq!(well("openstack", &mut command)?, own, "off, it is a login that no service looks at");
+        assert_eq!(well("openstack", &mut command)?, images("Berlin"), "off, it is a login that no service looks at");
         Ok(())
     })
 }
