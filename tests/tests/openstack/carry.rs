@@ -7,8 +7,6 @@ use std::process::{Command, Output, Stdio};
 use cheops_tests::lab::openstack::{Api, Cloud, shared, well};
 use cheops_tests::lab::{Agent, program};
 
-use super::*;
-
 /// A shell at Berlin's host, in which `openstack` is an alias as the README has it, for a user of Berlin.
 fn shell(cloud: &Cloud, script: &str) -> anyhow::Result<Output> {
     let (berlin, agent) = (cloud.site("Berlin"), cloud.federation.agent("Berlin"));
