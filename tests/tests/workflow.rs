@@ -42,7 +42,7 @@ fn profiles() -> String {
 fn world_of(profile: &str, overlay: &str) -> anyhow::Result<Federation> {
     let offered = |name, port| Offered::new(name, port).key("profile", profile);
     let services = Federation::builder().service(offered("front", 8080)).service(offered("back", 8081));
-    let federation = services.overlay(&(profiles() + overlay)).start()?;
+    let federation = services.overlay(&(profiles() + overlay)).start()?.linked()?;
     for member in federation.members() {
         let (host, back) = (member.host.clone(), federation.address(member.host.site(), "back"));
         federation.service(member.host.site(), "front").script_all(move |request| calls(&host, back, request));

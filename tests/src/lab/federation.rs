@@ -1,6 +1,7 @@
 //! Sites with agents and services, ready to be asked.
 
 mod joining;
+mod linked;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
