@@ -117,7 +117,6 @@ impl CloudBuilder {
         for api in Api::ALL {
             builder = builder.service(offered(api));
         }
-        builder = builder.overlay(TRUST);
         for change in self.federation {
             builder = change(builder);
         }
@@ -153,9 +152,6 @@ impl CloudBuilder {
 fn offered(api: Api) -> Offered {
     Offered::new(api.name(), api.port()).key("type", api.kind()).key("profile", PROFILE).unserved()
 }
-
-/// Each site accepts the users of every other one.
-const TRUST: &str = "[identity]\ntrust = \"*\"\n";
 
 /// The profile of all services.
 const PROFILE: &str = "openstack";
