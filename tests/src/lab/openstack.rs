@@ -36,6 +36,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use tempfile::TempDir;
 
 use super::federation::{Builder, Federation, Offered};
 use super::host::Host;
@@ -56,6 +57,7 @@ pub struct Cloud {
     // In this order: the world ends first, with all processes.
     pub federation: Federation,
     sites: Vec<Site>,
+    _folder: TempDir,
     _guard: Guard,
 }
 
@@ -109,6 +111,8 @@ impl CloudBuilder {
     pub fn start(self) -> anyhow::Result<Cloud> {
         let begin = Instant::now();
         let template = template::ensure()?;
+        // All that sites write is in it, so that the guard knows of it before the first of them starts.
+        let folder = tempfile::Builder::new().prefix("cheops-lab-openstack-").tempdir()?;
         let mut sites = Vec::new();
         let mut guard = None;
         let names: Vec<&str> = self.sites.iter().map(String::as_str).collect();
@@ -120,10 +124,10 @@ impl CloudBuilder {
         for change in self.federation {
             builder = change(builder);
         }
-        let (plan, own, template) = (&self.plan, &self.own, template.as_path());
+        let (plan, own, template, within) = (&self.plan, &self.own, template.as_path(), folder.path());
         let start = |world: &World, hosts: &[Host]| -> anyhow::Result<()> {
             let cgroup = hosts.first().and_then(|host| host.cgroup().parent()).context("a cloud without sites")?;
-            guard = Some(Guard::set(cgroup, world.name(), &[])?);
+            guard = Some(Guard::set(cgroup, world.name(), &[within.to_owned()])?);
             let starts = hosts.iter().map(|host| {
                 let plan = own.get(host.site()).unwrap_or(plan);
                 let second = plan.second.then(|| world.host(host.site(), &format!("{}{SECOND}", host.name())));
@@ -131,7 +135,8 @@ impl CloudBuilder {
             });
             let starts = starts.collect::<anyhow::Result<Vec<_>>>()?;
             let started = std::thread::scope(|scope| {
-                let start = |(host, second, plan)| scope.spawn(move || Site::start(host, second, plan, template));
+                let start =
+                    |(host, second, plan)| scope.spawn(move || Site::start(host, second, plan, template, within));
                 let threads: Vec<_> = starts.into_iter().map(start).collect();
                 let joined = threads.into_iter().map(|thread| thread.join());
                 joined.map(|site| site.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
@@ -141,7 +146,7 @@ impl CloudBuilder {
             Ok(())
         };
         let federation = builder.before_agents(start).start()?;
-        let cloud = Cloud::guarded(federation, sites)?;
+        let cloud = Cloud::guarded(federation, sites, folder)?;
         drop(guard);
         cloud.tell_cost(begin.elapsed());
         Ok(cloud)
@@ -164,14 +169,14 @@ impl Cloud {
     }
 
     /// With a guard that knows of all directories, too.
-    fn guarded(federation: Federation, sites: Vec<Site>) -> anyhow::Result<Self> {
+    fn guarded(federation: Federation, sites: Vec<Site>, folder: TempDir) -> anyhow::Result<Self> {
         let agents = federation.members().iter().filter_map(|member| member.agent.as_ref());
         let directories = agents.map(|agent| agent.files().directory().to_owned());
-        let directories: Vec<_> = directories.chain(sites.iter().map(|site| site.directory().to_owned())).collect();
+        let directories: Vec<_> = directories.chain([folder.path().to_owned()]).collect();
         let world = federation.world();
         let cgroup = sites.first().and_then(|site| site.host().cgroup().parent()).context("a cloud without sites")?;
         let guard = Guard::set(cgroup, world.name(), &directories)?;
-        Ok(Self { federation, sites, _guard: guard })
+        Ok(Self { federation, sites, _folder: folder, _guard: guard })
     }
 
     fn tell_cost(&self, whole: Duration) {

@@ -37,9 +37,15 @@ pub struct Site {
 
 impl Site {
     /// Starts the services of a site, and waits until all of them work and its images are there.
-    pub(super) fn start(host: &Host, second: Option<Host>, plan: &SitePlan, template: &Path) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        host: &Host,
+        second: Option<Host>,
+        plan: &SitePlan,
+        template: &Path,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let begin = Instant::now();
-        let directory = tempfile::Builder::new().prefix("cheops-lab-openstack-").tempdir()?;
+        let directory = tempfile::Builder::new().prefix(host.name()).tempdir_in(folder)?;
         let site = Self {
             host: host.clone(),
             second,
