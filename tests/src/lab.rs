@@ -54,7 +54,7 @@ pub mod ways;
 mod world;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -83,6 +83,21 @@ pub fn eventually(time: Duration, mut condition: impl FnMut() -> bool) -> bool {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The ordinary files below a directory: where a test looks for what must be nowhere.
+pub fn files_below(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let kind = std::fs::symlink_metadata(&path)?.file_type();
+        if kind.is_dir() {
+            found.extend(files_below(&path)?);
+        } else if kind.is_file() {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// A line that a suite's reader sees, whether it went well or not: the harness holds back what `println!` prints.

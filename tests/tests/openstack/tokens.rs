@@ -1,10 +1,8 @@
 //! Tokens of another site, on real OpenStack: who is believed, and what the user is told when that, or the other site,
 //! fails.
 
-use std::path::{Path, PathBuf};
-
 use cheops_tests::lab::openstack::{Api, Ask, Program, Token, shared};
-use cheops_tests::lab::{Answer, eventually, program};
+use cheops_tests::lab::{Answer, eventually, files_below, program};
 
 use super::*;
 
@@ -165,19 +163,6 @@ fn an_expired_token_is_refused_with_the_reason() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn files(directory: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let kind = std::fs::symlink_metadata(&path)?.file_type();
-        if kind.is_dir() {
-            files(&path, found)?;
-        } else if kind.is_file() {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
 /// Everything that agents write and say: logs, state and run directories, metrics, the admin API, reports.
 fn places(cloud: &Cloud) -> anyhow::Result<Vec<(String, String)>> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -195,8 +180,7 @@ fn places(cloud: &Cloud) -> anyhow::Result<Vec<(String, String)>> {
         let maps =
             maps.arg("--config").arg(agent.files().directory().join("agent.toml")).arg("--dump-maps").output()?;
         places.push(("--dump-maps".to_owned(), lossy(&maps.stdout)));
-        let mut found = Vec::new();
-        files(agent.files().directory(), &mut found)?;
+        let found = files_below(agent.files().directory())?;
         for path in found {
             places.push((path.display().to_string(), lossy(&std::fs::read(&path)?)));
         }

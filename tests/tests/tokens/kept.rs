@@ -1,7 +1,8 @@
 //! What is kept of tokens: where each is from, over a kill of the agent; and nothing else of it.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+
+use cheops_tests::lab::files_below;
 
 use super::*;
 
@@ -22,19 +23,6 @@ fn a_home_is_known_after_a_kill_of_the_agent() -> anyhow::Result<()> {
     ensure!(eventually(SOON, || {
         cloud.images("Berlin", &issued, GLANCE_AT_PARIS).is_ok_and(|answer| answer.status == 200)
     }));
-    Ok(())
-}
-
-fn files(directory: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let kind = std::fs::symlink_metadata(&path)?.file_type();
-        if kind.is_dir() {
-            files(&path, found)?;
-        } else if kind.is_file() {
-            found.push(path);
-        }
-    }
     Ok(())
 }
 
@@ -69,8 +57,7 @@ fn no_token_is_kept_or_shown_anywhere() -> anyhow::Result<()> {
         }
         let report = agent.cheops(&["bug-report", "--file", "-"])?;
         places.push(("bug-report".to_owned(), String::from_utf8_lossy(&report.stdout).into_owned()));
-        let mut found = Vec::new();
-        files(agent.files().directory(), &mut found)?;
+        let found = files_below(agent.files().directory())?;
         let homes = found
             .iter()
             .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("homes")));

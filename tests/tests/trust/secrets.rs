@@ -4,26 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use cheops_tests::lab::eventually;
+use cheops_tests::lab::{eventually, files_below};
 
 use super::{SOON, joined, serial};
 
 /// What would give a key away: a line of its PEM form, and the bytes of that line.
 fn needles(pem: &str) -> Vec<String> {
     pem.lines().filter(|line| !line.starts_with("-----") && line.len() >= 32).map(str::to_owned).collect()
-}
-
-fn files(directory: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let kind = std::fs::symlink_metadata(&path)?.file_type();
-        if kind.is_dir() {
-            files(&path, found)?;
-        } else if kind.is_file() {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
 
 #[test]
@@ -56,8 +43,7 @@ fn keys_are_in_their_files_and_nowhere_else() -> anyhow::Result<()> {
         }
         let report = agent.cheops(&["bug-report", "--file", "-"])?;
         places.push(("bug-report".to_owned(), String::from_utf8_lossy(&report.stdout).into_owned()));
-        let mut found = Vec::new();
-        files(agent.files().directory(), &mut found)?;
+        let found = files_below(agent.files().directory())?;
         let own = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "key") || path.ends_with("key.pem");
         for path in found.into_iter().filter(|path| !own(path)) {
             places.push((path.display().to_string(), String::from_utf8_lossy(&std::fs::read(&path)?).into_owned()));
