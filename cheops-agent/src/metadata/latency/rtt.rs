@@ -33,6 +33,8 @@ impl Rtt {
         while self.samples.len() > MOST || self.samples.front().is_some_and(old) {
             self.samples.pop_front();
         }
+        // The mean remembers what is too old for the least: a distance that grew at once would be above it.
+        self.usual = self.usual.max(self.least());
     }
 
     /// The least of the last seconds before the last sample: the distance, without what queues and retransmissions add.
@@ -48,7 +50,7 @@ impl Rtt {
         (!all.is_empty()).then(|| *all.select_nth_unstable(quarter).1)
     }
 
-    /// The usual one: an exponentially weighted mean.
+    /// The usual one: an exponentially weighted mean, never below the least.
     pub fn usual(&self) -> Option<Duration> {
         self.usual
     }

@@ -177,6 +177,20 @@ fn a_time_that_goes_back_changes_nothing() {
     assert_eq!(track.rtt(ms(6000)).and_then(Rtt::least), Some(ms(20)));
 }
 
+/// A site that moves away: the mean that remembers where it was is no less than the least of the last seconds.
+#[test]
+fn the_usual_is_never_below_the_least() {
+    let mut rtt = Rtt::default();
+    for at in 0..10 {
+        rtt.sample(ms(at * 100), ms(10));
+    }
+    for (at, took) in [(6500, 80), (6600, 90), (6700, 85)] {
+        rtt.sample(ms(at), ms(took));
+        assert!(rtt.usual() >= rtt.least(), "{rtt:?}");
+    }
+    assert_eq!(rtt.least(), Some(ms(80)));
+}
+
 #[test]
 fn an_old_distance_is_forgotten() {
     let mut track = Track::default();
