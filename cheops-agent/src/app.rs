@@ -21,7 +21,6 @@ mod metadata;
 mod metrics;
 mod notify;
 mod peers;
-pub mod preflight;
 mod reload;
 mod renew;
 mod start;

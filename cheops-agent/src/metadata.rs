@@ -9,6 +9,7 @@
 //! this agent's copy and the writes that wait, `truth` decides what needs one truth among sites. `etcd` is the backend that
 //! all sites share, and `cluster` says who its members are; `bounds` says how much of what it keeps is taken.
 
+mod announced;
 pub mod bounds;
 mod build;
 pub mod cluster;
@@ -27,6 +28,7 @@ pub mod rotation;
 pub mod seal;
 pub mod snapshot;
 pub mod store;
+pub mod transaction;
 pub mod truth;
 
 pub use build::build;

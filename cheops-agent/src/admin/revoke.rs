@@ -11,7 +11,7 @@ use super::{Agent, ApiError, document};
 use crate::metadata::record;
 use crate::metadata::revoke;
 use crate::metadata::seal::SealError;
-use crate::metadata::truth::Write;
+use crate::metadata::transaction::Write;
 use crate::names::{HostName, SiteName};
 
 #[derive(Deserialize)]

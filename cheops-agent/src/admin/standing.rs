@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Agent, ApiError, document};
 use crate::metadata::record::{Record, SiteRecord, Standing, now};
-use crate::metadata::truth::{Condition, Outcome, Transaction, TruthError, Write};
+use crate::metadata::transaction::{Condition, Outcome, Transaction, Write};
+use crate::metadata::truth::TruthError;
 use crate::metadata::{Key, Store};
 use crate::names::SiteName;
 

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::preflight;
 use crate::admin::explain::{self, Question};
 use crate::cli::agent::Arguments;
 use crate::config::{self, Config};
@@ -59,7 +58,7 @@ fn check_config(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn check(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let checks = preflight::checks(&arguments.config);
+    let checks = crate::cli::check::preflight::checks(&arguments.config);
     let output = crate::cli::Output::new(crate::cli::Format::Table);
     let document = serde_json::to_value(&checks)?;
     let lines = document.as_array().map(|checks| crate::cli::check::text(checks, output)).unwrap_or_default();

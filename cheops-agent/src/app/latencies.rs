@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::admin::Agent;
 use crate::metadata::store::StoreError;
-use crate::metadata::truth::Write;
+use crate::metadata::transaction::Write;
 use crate::metadata::{Key, Record, record};
 use crate::peer::Publisher;
 

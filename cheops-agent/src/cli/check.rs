@@ -1,6 +1,7 @@
 //! `cheops check`: graded checks with remedies.
 
 mod catalog;
+pub mod preflight;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
     let mut document = if arguments.pre {
-        let checks = crate::app::preflight::checks(&arguments.config);
+        let checks = preflight::checks(&arguments.config);
         json!({ "apiVersion": crate::admin::API_VERSION, "kind": "Checks", "checks": checks })
     } else {
         context.client.get("/v1/check")?

@@ -15,7 +15,7 @@ use super::sealing::{self, Pen};
 use super::tokens::{hosts, no_signer};
 use super::{Membership, MembershipError, lives};
 use crate::metadata::record::{Millis, Record, Redeemed, TokenRecord, now};
-use crate::metadata::truth::{Condition, Outcome, Transaction, Write};
+use crate::metadata::transaction::{Condition, Outcome, Transaction, Write};
 use crate::metadata::{Key, View};
 use crate::peer::PeerIdentity;
 use crate::peer::join::{Admit, Answered};

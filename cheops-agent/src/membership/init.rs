@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{AUTHORITY_DAYS, Membership, MembershipError, Standing};
 use crate::metadata::Key;
 use crate::metadata::record::{Federation, Record, now};
-use crate::metadata::truth::{Condition, Outcome, Transaction, Write};
+use crate::metadata::transaction::{Condition, Outcome, Transaction, Write};
 use crate::peer::trust::{Authority, Content, Joined, Trust, Validity};
 
 impl Membership {

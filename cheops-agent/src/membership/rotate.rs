@@ -13,9 +13,9 @@ use serde::Serialize;
 use super::sealing::{self, Pen};
 use super::tokens::no_signer;
 use super::{AUTHORITY_DAYS, Membership, MembershipError};
-use crate::metadata::record::{Federation, Millis, Record, now};
-use crate::metadata::rotation::{Missing, Phase, Rotation, Step};
-use crate::metadata::truth::{Condition, Outcome, Transaction, Write};
+use crate::metadata::record::{Federation, Millis, Phase, Record, Rotation, now};
+use crate::metadata::rotation::{Missing, Step};
+use crate::metadata::transaction::{Condition, Outcome, Transaction, Write};
 use crate::metadata::{Key, View};
 use crate::peer::trust::{Authority, Joined, Trust, Validity, files, fingerprint};
 

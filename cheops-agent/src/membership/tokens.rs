@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Membership, MembershipError, Secret, Token, lives, signers};
 use crate::metadata::record::{Millis, Record, TokenRecord, now};
-use crate::metadata::truth::{Condition, Outcome, Transaction, Write};
+use crate::metadata::transaction::{Condition, Outcome, Transaction, Write};
 use crate::metadata::{Key, View};
 use crate::names::{HostName, SiteName};
 use crate::peer::trust::hex;

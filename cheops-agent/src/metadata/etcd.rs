@@ -24,7 +24,8 @@ use tokio::time::timeout;
 
 use super::key;
 use super::store::{Link, Store};
-use super::truth::{Outcome, Transaction, Truth, TruthError};
+use super::transaction::{Outcome, Transaction};
+use super::truth::{Truth, TruthError};
 use crate::config::EtcdConfig;
 use lease::Lease;
 use survey::{Answers, Listed, Survey};

@@ -1,10 +1,11 @@
 //! What other sites told, added to what the file says. The file wins: sites, services and endpoints that it has stay as
 //! they stand there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::announced::urls;
 use super::build::{build, endpoint};
 use super::key::Key;
 use super::learned::{self, Refusal};
@@ -14,9 +15,6 @@ use super::snapshot::{Endpoint, Service, Site, Snapshot};
 use super::store::View;
 use crate::config::{Config, HostHeader, PeerSecurity, WhenAgentDown, endpoint_url};
 use crate::names::{HostName, ServiceName, SiteName, check};
-
-/// Endpoints that one site may announce of one service.
-const MOST: usize = 64;
 
 /// What is known of sites and services, and what of it isn't believed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,29 +53,6 @@ pub fn merge(config: &Config, names: &Names, view: &View, host: &[IpAddr]) -> Me
     }
     let services = services.into_iter().map(Arc::new).collect();
     Merged { snapshot: Snapshot { sites, services }, refused: merging.refused }
-}
-
-/// Hosts of learned endpoints that are names: what `names` has to ask for.
-pub fn names_in(config: &Config, view: &View) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for (key, record) in view.iter() {
-        let (Key::Service(site, _), Record::Service(record)) = (key, record) else { continue };
-        for written in urls(config, site, record) {
-            names.extend(endpoint_url(written).ok().map(|url| url.host).filter(|host| host.parse::<IpAddr>().is_err()));
-        }
-    }
-    names
-}
-
-/// The endpoints of a record that this agent doesn't have from its own file.
-fn urls<'a>(config: &Config, site: &SiteName, record: &'a ServiceRecord) -> Vec<&'a String> {
-    let others = record.hosts.iter().filter(|(host, _)| *site != config.site || **host != config.host);
-    let all: Vec<&String> = match record.hosts.is_empty() {
-        true => record.endpoints.iter().collect(),
-        false => others.flat_map(|(_, urls)| urls).collect(),
-    };
-    let mut seen = BTreeSet::new();
-    all.into_iter().filter(|url| seen.insert(*url)).take(MOST).collect()
 }
 
 struct Merging<'a> {

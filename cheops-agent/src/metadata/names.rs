@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::merge::names_in;
+use super::announced::names_in;
 use super::store::View;
 use crate::address::canonical_ip;
 use crate::config::Config;

@@ -9,7 +9,7 @@ use super::key::Key;
 use super::learned;
 use super::record::{HostRecord, Liveness, Millis, Record, ServiceRecord, SiteRecord, Standing};
 use super::store::View;
-use super::truth::Write;
+use super::transaction::Write;
 use crate::config::{Config, EndpointUrl, HostHeader, ServiceSeed, WhenAgentDown};
 use crate::names::{HostName, ServiceName};
 

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::key::Key;
-use super::rotation::Rotation;
 use crate::names::{HostName, ServiceName, SiteName};
 
 /// The version that this agent writes, of every kind.
@@ -57,6 +56,29 @@ pub struct Federation {
     /// That the authority is being replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
+}
+
+/// How far the replacement of an authority is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The old authority signs; the new one comes to be believed.
+    Spreading,
+    /// The new authority signs; certificates of the old one are renewed.
+    Renewing,
+}
+
+/// The replacement of an authority that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Rotation {
+    pub phase: Phase,
+    /// The old and the new authority: SHA-256 of their certificates (DER), in hexadecimal.
+    pub from: String,
+    pub to: String,
+    /// When it began, and when this phase did.
+    pub begun: Millis,
+    pub since: Millis,
 }
 
 /// How a site takes part.

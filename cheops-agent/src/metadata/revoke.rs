@@ -3,7 +3,7 @@
 use super::key::Key;
 use super::record::{Millis, Record, Revoked};
 use super::store::View;
-use super::truth::Write;
+use super::transaction::Write;
 use crate::names::{HostName, SiteName};
 
 /// Longest life of a certificate that a host of a federation signs, in milliseconds: 90 days.

@@ -9,10 +9,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::key::Key;
-use super::record::{Federation, HostRecord, Millis, Record};
+use super::record::{Federation, HostRecord, Millis, Phase, Record, Rotation};
 use super::revoke;
 use super::store::View;
 use crate::names::{HostName, SiteName};
@@ -20,29 +20,6 @@ use crate::names::{HostName, SiteName};
 /// How long after a certificate was renewed links may be left that were made with the one of before, in milliseconds: probes
 /// make them anew, and what is asked over one that is ended would fail.
 const SETTLES: Millis = 15_000;
-
-/// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// The old authority signs; the new one comes to be believed.
-    Spreading,
-    /// The new authority signs; certificates of the old one are renewed.
-    Renewing,
-}
-
-/// The replacement of an authority that has begun.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Rotation {
-    pub phase: Phase,
-    /// The old and the new authority: SHA-256 of their certificates (DER), in hexadecimal.
-    pub from: String,
-    pub to: String,
-    /// When it began, and when this phase did.
-    pub begun: Millis,
-    pub since: Millis,
-}
 
 /// What a host still lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use cheops_agent::metadata::record::{SiteRecord, Standing};
 use cheops_agent::metadata::store::FILE;
-use cheops_agent::metadata::truth::Write;
+use cheops_agent::metadata::transaction::Write;
 use cheops_agent::metadata::{Key, Record, Store};
 use cheops_tests::lab::{Agent, Federation, Offered, eventually};
 use nix::sys::signal::Signal;

@@ -9,7 +9,8 @@ use super::lease::Lease;
 use super::trouble::Trouble;
 use crate::metadata::bounds;
 use crate::metadata::store::Store;
-use crate::metadata::truth::{Condition, Outcome, Transaction, TruthError, Write};
+use crate::metadata::transaction::{Condition, Outcome, Transaction, Write};
+use crate::metadata::truth::TruthError;
 
 /// How long a transaction may take.
 const PATIENCE: Duration = Duration::from_secs(8);

@@ -11,7 +11,7 @@ use super::lease::Lease;
 use super::trouble::{Kind, Trouble};
 use crate::metadata::bounds;
 use crate::metadata::store::{Pending, Store};
-use crate::metadata::truth::Write;
+use crate::metadata::transaction::Write;
 
 /// How long a write may take.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::from_text;
 use crate::metadata::Store;
 use crate::metadata::record::SiteRecord;
-use crate::metadata::truth::Write;
+use crate::metadata::transaction::Write;
 
 const FILE: &str = "site = \"B\"\nhost = \"b1\"\n[peer]\nlisten = \"127.0.0.1:1\"\nca = \"c\"\ncert = \"c\"\nkey = \"k\"\n\
     [[sites]]\nname = \"P\"\npeer = \"127.0.0.1:2\"\n[[services]]\nname = \"S\"\n\

@@ -11,7 +11,7 @@ use crate::metadata::cluster::Cluster;
 use crate::metadata::key::{Key, prefix};
 use crate::metadata::record::{self, Record};
 use crate::metadata::seal::SealError;
-use crate::metadata::truth::Write;
+use crate::metadata::transaction::Write;
 
 /// Records that are left out and said so in the log; all are counted.
 const LOGGED: usize = 64;

@@ -21,7 +21,7 @@ use super::file::Update;
 use super::view::Seen;
 use crate::metadata::key::Key;
 use crate::metadata::record::{Millis, Record};
-use crate::metadata::truth::Write;
+use crate::metadata::transaction::Write;
 
 /// The file's name in the state directory.
 pub const FILE: &str = "metadata.redb";

@@ -13,7 +13,7 @@ use super::disk::{Disk, DiskError, Owner, Part, Saved, State};
 use super::view::View;
 use super::{Inner, Pending, Raw, Store, StoreError, kept};
 use crate::metadata::record::{self, Millis};
-use crate::metadata::truth::Write;
+use crate::metadata::transaction::Write;
 
 /// How often what changed is saved.
 const EVERY: Duration = Duration::from_secs(1);

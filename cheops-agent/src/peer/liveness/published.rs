@@ -207,7 +207,7 @@ mod tests {
     fn published(view: &[(Key, Record)], silent: u64) -> Published {
         let store = crate::metadata::Store::embedded("f");
         for (key, record) in view {
-            store.write(crate::metadata::truth::Write::Put(key.clone(), record.clone())).expect("written");
+            store.write(crate::metadata::transaction::Write::Put(key.clone(), record.clone())).expect("written");
         }
         Published::read(&store.view(), Some(seconds(silent)), 100_000, seconds(5))
     }
