@@ -60,6 +60,7 @@ use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use nix::time::{ClockId, clock_gettime};
 
 pub use agent::{Agent, Files, Settings};
 pub use client::{Answer, Client, End};
@@ -98,6 +99,11 @@ pub fn files_below(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+/// How long this thread has worked: other programs on the machine don't count.
+pub fn busy() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has this clock").into()
 }
 
 /// A line that a suite's reader sees, whether it went well or not: the harness holds back what `println!` prints.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use cheops_tests::lab::{Agent, Answer, Federation, Offered, eventually};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(40);
 
 /// Berlin and Paris with the services `app` and `image`.
 fn two_sites() -> anyhow::Result<Federation> {

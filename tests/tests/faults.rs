@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cheops_tests::lab::{Answer, Federation, Offered, eventually};
 use serde_json::Value;
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Well below what users give up at, so that a test that waits for it is short.
 const HASTY: &str = "[timeouts]\nconnect = '1s'\nexchange = '3s'";
@@ -39,7 +39,7 @@ fn a_site_that_is_cut_off_is_said_to_be_unreachable_and_comes_back() -> anyhow::
     let answer = federation.get("Berlin", "app", "/", Some("{app: Paris}"))?;
     // A link that was up when it was cut may have carried the request: then nobody can know.
     assert!(matches!(said(&answer).as_str(), "peer-unreachable" | "timeout"), "{}", answer.text());
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
     assert!(federation.service("Paris", "app").requests().is_empty());
     assert!(until(&federation, "{app: Paris}", "peer-unreachable"), "the agent notices");
     assert_eq!(said(&federation.get("Berlin", "app", "/", Some("{app: Nantes}"))?), "Nantes");
@@ -54,19 +54,19 @@ fn a_site_that_is_cut_off_is_said_to_be_unreachable_and_comes_back() -> anyhow::
 fn no_request_waits_for_a_site_that_is_known_to_be_down() -> anyhow::Result<()> {
     let federation = Federation::builder()
         .service(Offered::new("app", 8080))
-        .overlay("[timeouts]\nconnect = '3s'\nexchange = '3s'")
+        .overlay("[timeouts]\nconnect = '6s'\nexchange = '6s'")
         .start()?;
     assert!(until(&federation, "{app: Paris}", "Paris"), "the link is up");
     federation.world().link("Berlin", "Paris").cut();
     assert!(until(&federation, "{app: Paris}", "peer-unreachable"), "the agent notices");
     // Several dials long.
     let (begin, mut asked) = (Instant::now(), 0);
-    while begin.elapsed() < Duration::from_secs(8) {
+    while begin.elapsed() < Duration::from_secs(13) {
         let start = Instant::now();
         let answer = federation.get("Berlin", "app", "/", Some("{app: Paris}"))?;
         assert_eq!((answer.status, said(&answer).as_str()), (503, "peer-unreachable"), "{}", answer.text());
-        // A dial takes three seconds.
-        assert!(start.elapsed() < Duration::from_millis(2500), "request {asked} waits for {:?}", start.elapsed());
+        // A dial takes six seconds.
+        assert!(start.elapsed() < Duration::from_secs(5), "request {asked} waits for {:?}", start.elapsed());
         asked += 1;
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -170,7 +170,7 @@ fn a_frozen_agent_holds_no_other_site_up() -> anyhow::Result<()> {
     let start = Instant::now();
     let answer = federation.get("Berlin", "app", "/", Some("{app: Paris}"))?;
     assert!(answer.status >= 500, "{}", answer.text());
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert_eq!(said(&federation.get("Berlin", "app", "/", Some("{app: Nantes}"))?), "Nantes");
     federation.agent("Paris").sigcont()?;
     assert!(until(&federation, "{app: Paris}", "Paris"));

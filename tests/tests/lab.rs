@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use cheops_tests::lab::{Client, End, Host, Service, Then, World, eventually};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(40);
 
 fn two() -> anyhow::Result<(World, Host, Host)> {
     let world = World::new()?;

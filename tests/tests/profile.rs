@@ -10,10 +10,11 @@ mod openstack;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cheops_agent::profile::load::from_text;
 use cheops_agent::profile::{OpKind, Profile, Profiles};
+use cheops_tests::lab::busy;
 
 /// A profile with a bit of everything that the format has.
 const CLOUD: &str = r#"
@@ -366,7 +367,7 @@ fn a_match_takes_no_longer_than_a_microsecond() {
     ] {
         const ROUNDS: u32 = 2_000;
         let round = || {
-            let start = Instant::now();
+            let start = busy();
             for _ in 0..ROUNDS {
                 std::hint::black_box(profile.matching(
                     std::hint::black_box(service),
@@ -374,7 +375,7 @@ fn a_match_takes_no_longer_than_a_microsecond() {
                     std::hint::black_box(path),
                 ));
             }
-            start.elapsed() / ROUNDS
+            busy().saturating_sub(start) / ROUNDS
         };
         let best = (0..20).map(|_| round()).min().unwrap_or_default();
         println!("{what:<26} {best:?} a match");

@@ -22,7 +22,6 @@ use cheops_agent::metadata::{Service, Site, Snapshot};
 use cheops_agent::scope::{
     self, Allowed, Carrier, Expr, Item, MAX_BYTES, Name, Scope, ScopeError, Span, Star, carriers,
 };
-use nix::time::{ClockId, clock_gettime};
 use proptest::prelude::*;
 
 use self::cases::{INVALID, VALID};

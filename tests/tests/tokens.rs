@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use cloud::{Cloud, SITES, document, service_token};
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 const ALL: &str = "trust = '*'";
 const GLANCE_AT_PARIS: Option<&str> = Some("{Glance: Paris}");
 

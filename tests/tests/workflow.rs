@@ -19,7 +19,7 @@ use std::time::Duration;
 use cheops_tests::lab::{Answer, Client, Federation, Host, Offered, Recorded, Scripted, Then, eventually};
 use serde_json::Value;
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const OTHER: &str = "0af7651916cd43dd8448eb211c80319c";
 

@@ -52,21 +52,25 @@ pub fn run(options: &Options) -> Result<()> {
     let seconds = options.minutes.map_or(options.seconds, |minutes| minutes.saturating_mul(60));
     let failed = run_all(chosen, seconds, |_, _| {})?;
     if !failed.is_empty() {
-        bail!("found something: {}", failed.join(", "));
+        let names: Vec<&str> = failed.iter().map(|(target, _)| target.as_str()).collect();
+        bail!("found something: {}", names.join(", "));
     }
     println!("nothing found by {}", chosen.join(", "));
     Ok(())
 }
 
-/// Every target for as long as the tests give it; the names of those that found something. `done` is told of each.
-pub fn suite(done: impl Fn(&str, bool) + Sync) -> Result<(usize, usize)> {
+/// A target that found something, and what it said of it.
+pub type Found = (String, Vec<String>);
+
+/// Every target for as long as the tests give it: how many found nothing, and those that did. `done` is told of each.
+pub fn suite(done: impl Fn(&str, bool) + Sync) -> Result<(usize, Vec<Found>)> {
     let all = targets()?;
     let failed = run_all(&all, SECONDS, done)?;
-    Ok((all.len() - failed.len(), failed.len()))
+    Ok((all.len() - failed.len(), failed))
 }
 
-/// Builds, and runs two targets at a time.
-fn run_all(chosen: &[String], seconds: u32, done: impl Fn(&str, bool) + Sync) -> Result<Vec<String>> {
+/// Builds, and runs two targets at a time; those that found something.
+fn run_all(chosen: &[String], seconds: u32, done: impl Fn(&str, bool) + Sync) -> Result<Vec<Found>> {
     setup::ensure(&[Need::Build])?;
     fuzzer::ensure()?;
     let program = build()?;
@@ -75,11 +79,9 @@ fn run_all(chosen: &[String], seconds: u32, done: impl Fn(&str, bool) + Sync) ->
         loop {
             let Some(target) = lock(&next).next() else { return Ok(()) };
             println!("  {target} for {seconds} s");
-            let well = fuzz(&program, target, seconds)?;
-            done(target, well);
-            if !well {
-                lock(&failed).push(target.clone());
-            }
+            let found = fuzz(&program, target, seconds)?;
+            done(target, found.is_none());
+            lock(&failed).extend(found.map(|said| (target.clone(), said)));
         }
     };
     std::thread::scope(|scope| {
@@ -128,8 +130,8 @@ fn build() -> Result<PathBuf> {
     Ok(target.join(TRIPLE).join("release").join(PROGRAM))
 }
 
-/// Whether nothing was found. What it learns stays in `target/fuzz-corpus`, and the next run begins there.
-fn fuzz(program: &Path, target: &str, seconds: u32) -> Result<bool> {
+/// What was found, if anything was. What it learns stays in `target/fuzz-corpus`, and the next run begins there.
+fn fuzz(program: &Path, target: &str, seconds: u32) -> Result<Option<Vec<String>>> {
     let grown = folder("target/fuzz-corpus", target)?;
     let found = folder("target/fuzz-found", target)?;
     let log = run::log(&format!("fuzz-{target}"));
@@ -140,16 +142,17 @@ fn fuzz(program: &Path, target: &str, seconds: u32) -> Result<bool> {
     fuzz.arg(format!("-artifact_prefix={}/", found.display()));
     fuzz.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     if fuzz.status().with_context(|| format!("can't start {}", program.display()))?.success() {
-        return Ok(true);
+        return Ok(None);
     }
-    println!("  {target} found something; its log is {}", log.display());
+    let mut said = vec![format!("{target} found something; its log is {}", log.display())];
     // What didn't hold stands far above the log's end, above libFuzzer's own report.
     let text = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
-    text.lines().skip_while(|line| !line.contains("panicked at")).take(4).for_each(|line| println!("    {line}"));
+    said.extend(text.lines().skip_while(|line| !line.contains("panicked at")).take(4).map(str::to_owned));
     if let Some(reproducer) = newest(&found)? {
-        println!("  rerun it with: {CHOICE}={target} {} {}", program.display(), reproducer.display());
+        said.push(format!("rerun it with: {CHOICE}={target} {} {}", program.display(), reproducer.display()));
     }
-    Ok(false)
+    said.iter().for_each(|line| println!("  {line}"));
+    Ok(Some(said))
 }
 
 fn folder(kind: &str, target: &str) -> Result<PathBuf> {

@@ -1,12 +1,14 @@
 //! `test`: builds what the tests need, runs every suite, and ends with one line that counts them.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+mod counts;
+mod follow;
+
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use self::counts::{Counts, Failure};
 use crate::build;
 use crate::fuzz;
 use crate::lint;
@@ -123,20 +125,24 @@ pub fn run(options: &Options) -> Result<()> {
     needs.extend(suites.iter().any(|suite| suite.name == OPENSTACK).then_some(Need::OpenStack));
     setup::ensure(&needs)?;
     let begin = Instant::now();
+    let mut times = Times::default();
     println!("▸ building");
     build::ebpf()?;
     build::next_layout()?;
     build::lab()?;
+    times.suites.push(("building".to_owned(), begin.elapsed()));
     let mut total = Counts::default();
     for suite in suites {
         println!("▸ {}: {}", suite.name, suite.about);
         let begin = Instant::now();
-        let counts = suite.run(options)?;
+        let counts = suite.run(options, &mut times)?;
         println!("  {}: {counts} in {:.1} s\n", suite.name, begin.elapsed().as_secs_f64());
+        times.suites.push((suite.name.to_owned(), begin.elapsed()));
         total.add(&counts.of(suite.name));
     }
+    times.tell();
     println!("all of it in {:.0} s", begin.elapsed().as_secs_f64());
-    total.names.iter().for_each(|name| println!("FAILED {name}"));
+    tell_failures(&total.failures);
     println!("{} passed, {} failed", total.passed, total.failed + total.ignored);
     if total.ignored > 0 {
         bail!("{} tests were ignored; none may be", total.ignored);
@@ -148,6 +154,40 @@ pub fn run(options: &Options) -> Result<()> {
         bail!("no test ran");
     }
     Ok(())
+}
+
+/// Where the time went.
+#[derive(Default)]
+struct Times {
+    suites: Vec<(String, Duration)>,
+    /// Of suites whose tests run one after the other.
+    tests: Vec<(String, Duration)>,
+}
+
+impl Times {
+    /// The longest first.
+    fn tell(&mut self) {
+        for (what, times, many) in [("suites", &mut self.suites, usize::MAX), ("tests", &mut self.tests, 30)] {
+            times.sort_by_key(|(_, took)| std::cmp::Reverse(*took));
+            let shown = times.iter().filter(|(_, took)| *took >= Duration::from_secs(1)).take(many);
+            let shown: Vec<String> = shown.map(|(name, took)| format!("{name} {:.0}", took.as_secs_f64())).collect();
+            if !shown.is_empty() {
+                println!("{what} by seconds: {}", shown.join(", "));
+            }
+        }
+    }
+}
+
+/// What failed, and why: the output of the suites may be long, and is often cut in its middle.
+fn tell_failures(failures: &[Failure]) {
+    /// Failures that are told with what they said.
+    const MANY: usize = 20;
+    for (index, failure) in failures.iter().enumerate() {
+        println!("FAILED {}", failure.name);
+        if index < MANY {
+            failure.said.iter().for_each(|line| println!("    {line}"));
+        }
+    }
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Suite>> {
@@ -166,7 +206,7 @@ fn all_names() -> String {
 }
 
 impl Suite {
-    fn run(&self, options: &Options) -> Result<Counts> {
+    fn run(&self, options: &Options, times: &mut Times) -> Result<Counts> {
         if self.name == FUZZ {
             return fuzzed();
         }
@@ -186,23 +226,21 @@ impl Suite {
             cargo.arg("--format=pretty");
         }
         if self.name == SCALE {
-            cargo.arg("--nocapture");
+            cargo.arg("--show-output");
         }
-        let mut counts = follow(&mut cargo)?;
-        // A suite that doesn't compile, or that died, counts as a failure.
-        if !counts.ended_well && counts.failed == 0 {
-            println!("  {}: cargo test didn't end well", self.name);
-            counts.failed = 1;
-        }
-        Ok(counts)
+        let followed = follow::follow(self.name, &mut cargo, self.threads == Some(1))?;
+        let named = |(test, took): (String, Duration)| (format!("{}: {test}", self.name), took);
+        times.tests.extend(followed.took.into_iter().map(named));
+        Ok(followed.counts)
     }
 }
 
 /// Each fuzz target as a test.
 fn fuzzed() -> Result<Counts> {
     let done = |target: &str, well| println!("  test {target} ... {}", if well { "ok" } else { "FAILED" });
-    let (passed, failed) = fuzz::suite(done)?;
-    Ok(Counts { passed: passed as u64, failed: failed as u64, ended_well: true, ..Counts::default() })
+    let (passed, found) = fuzz::suite(done)?;
+    let failures: Vec<Failure> = found.into_iter().map(|(target, said)| Failure::new(target, said)).collect();
+    Ok(Counts { passed: passed as u64, failed: failures.len() as u64, ended_well: true, failures, ..Counts::default() })
 }
 
 /// What `lint --quick` checks, each rule as a test.
@@ -213,90 +251,19 @@ fn rules() -> Result<Counts> {
     for (name, wrong) in std::iter::once(("code is formatted", lint::formatting())).chain(found) {
         println!("  test {name} ... {}", if wrong.is_empty() { "ok" } else { "FAILED" });
         wrong.iter().for_each(|line| println!("    {line}"));
-        let count = if wrong.is_empty() { &mut counts.passed } else { &mut counts.failed };
-        *count += 1;
-        counts.names.extend((!wrong.is_empty()).then(|| name.to_owned()));
+        if wrong.is_empty() {
+            counts.passed += 1;
+        } else {
+            counts.failed += 1;
+            counts.failures.push(Failure::new(name, wrong));
+        }
     }
     Ok(counts)
-}
-
-/// Runs cargo test, passes its lines on, and counts.
-fn follow(cargo: &mut Command) -> Result<Counts> {
-    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("can't start cargo test")?;
-    let output = child.stdout.take().context("cargo test has no output")?;
-    let mut counts = Counts::default();
-    for line in BufReader::new(output).lines() {
-        let line = line.context("can't read what cargo test prints")?;
-        match Counts::parse(&line) {
-            Some(some) => counts.add(&some),
-            None if line.trim().is_empty() || line.starts_with("running ") => {}
-            None => {
-                counts.names.extend(failed(&line));
-                println!("  {line}");
-            }
-        }
-    }
-    counts.ended_well = child.wait()?.success();
-    Ok(counts)
-}
-
-/// The test that failed, if the line says so.
-fn failed(line: &str) -> Option<String> {
-    line.strip_prefix("test ")?.strip_suffix(" ... FAILED").map(str::to_owned)
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Counts {
-    passed: u64,
-    failed: u64,
-    ignored: u64,
-    ended_well: bool,
-    /// Of those that failed, as far as they are known.
-    names: Vec<String>,
-}
-
-impl Counts {
-    /// Reads `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
-    fn parse(line: &str) -> Option<Self> {
-        let (_, rest) = line.strip_prefix("test result: ")?.split_once(". ")?;
-        let count = |what: &str| {
-            let part = rest.split("; ").find(|part| part.ends_with(what))?;
-            part.split(' ').next()?.parse().ok()
-        };
-        let (passed, failed, ignored) = (count("passed")?, count("failed")?, count("ignored")?);
-        Some(Self { passed, failed, ignored, ended_well: true, ..Self::default() })
-    }
-
-    /// With the suite before each name; a failure without one is the suite's own.
-    fn of(mut self, suite: &str) -> Self {
-        self.names.iter_mut().for_each(|name| *name = format!("{suite}: {name}"));
-        if self.failed > 0 && self.names.is_empty() {
-            self.names.push(suite.to_owned());
-        }
-        self
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.ignored += other.ignored;
-        self.names.extend_from_slice(&other.names);
-    }
-}
-
-impl std::fmt::Display for Counts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
-        if self.ignored > 0 {
-            write!(f, ", {} ignored", self.ignored)?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, SUITES};
+    use super::SUITES;
 
     #[test]
     fn every_suite_is_run() {
@@ -306,27 +273,5 @@ mod tests {
             let name = file.file_stem().and_then(|name| name.to_str()).expect("a name");
             assert!(SUITES.iter().any(|suite| suite.name == name), "{name} is in no list");
         }
-    }
-
-    #[test]
-    fn result_lines_are_counted() {
-        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.10s";
-        let expected = Counts { passed: 12, failed: 3, ignored: 1, ended_well: true, ..Counts::default() };
-        assert_eq!(Counts::parse(line), Some(expected));
-    }
-
-    #[test]
-    fn those_that_failed_are_named() {
-        assert_eq!(super::failed("test a::b ... FAILED").as_deref(), Some("a::b"));
-        assert_eq!(super::failed("test a::b ... ok"), None);
-        let names = vec!["a::b".to_owned()];
-        assert_eq!(Counts { failed: 1, names, ..Counts::default() }.of("unit").names, ["unit: a::b"]);
-        assert_eq!(Counts { failed: 1, ..Counts::default() }.of("unit").names, ["unit"]);
-    }
-
-    #[test]
-    fn other_lines_are_not() {
-        assert_eq!(Counts::parse("test scope::tests::all ... ok"), None);
-        assert_eq!(Counts::parse("running 3 tests"), None);
     }
 }

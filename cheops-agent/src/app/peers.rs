@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::admin;
 use crate::config::{Config, PeerConfig, PeerSecurity};
@@ -29,6 +30,8 @@ pub struct Ends {
     pub written: Arc<Written>,
     /// Whether this host has the key of an authority that is believed.
     pub signs: Arc<AtomicBool>,
+    /// Tells who looks after the certificates that there are others, or other authorities.
+    pub taken_up: Arc<Notify>,
 }
 
 /// Reads the certificates and listens, with what an earlier agent left as its listener if that is at the same address. To
@@ -77,6 +80,7 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
         revoked,
         written: Arc::default(),
         signs: Arc::default(),
+        taken_up: Arc::default(),
     })
 }
 
@@ -105,6 +109,7 @@ impl Ends {
         self.fit_seal(peer, &security, metadata)?;
         self.shown.client.replace_security(security.clone());
         self.server.replace_security(security);
+        self.taken_up.notify_one();
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::peers::Ends;
 use crate::admin::Agent;
@@ -88,7 +88,7 @@ impl Renewal {
             let life = trust.shown.life();
             if !is_due(&trust.shown, drawn.1) && !self.wants_another(&trust) {
                 let look = if trust.authorities.len() > 1 { ROTATING } else { LOOK };
-                sleep((life / 40).clamp(Duration::from_millis(100), look)).await;
+                self.wait((life / 40).clamp(Duration::from_millis(100), look)).await;
                 continue;
             }
             let renewed = self.renew(&trust, &joined).await;
@@ -97,6 +97,14 @@ impl Renewal {
             if failures > 0 {
                 sleep(pause(failures, life)).await;
             }
+        }
+    }
+
+    /// Waits for so long, or until others come to be believed: an authority is replaced within seconds, then, and not all
+    /// hosts come to the one that signs at the same moment.
+    async fn wait(&self, look: Duration) {
+        if timeout(look, self.ends.taken_up.notified()).await.is_ok() {
+            sleep(look.min(ROTATING).mul_f64(rand::random_range(0.0..1.0))).await;
         }
     }
 

@@ -23,7 +23,7 @@ use super::*;
 use crate::metadata::Site;
 
 /// Nothing here takes longer, however busy the machine.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn soon() -> Instant {
     Instant::now() + SOON

@@ -16,7 +16,7 @@ use super::agent::files::threads;
 use super::door::Door;
 use super::{CONNECT, Client, Service, cleaning, eventually, program};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 const BOOT: &str = include_str!("system/boot.sh");
 

@@ -10,7 +10,7 @@ use toml::Value;
 
 use super::{NO, YES, exits, json, out, quiet};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(40);
 
 /// Berlin alone, and it takes connections.
 pub fn taking() -> anyhow::Result<Federation> {
@@ -189,7 +189,7 @@ fn sigterm_lets_an_exchange_end_and_takes_no_more() -> anyhow::Result<()> {
 #[test]
 fn the_drain_has_an_end_and_a_second_signal_means_now() -> anyhow::Result<()> {
     for second in [false, true] {
-        let mut federation = taking()?;
+        let mut federation = draining_for(if second { "60s" } else { "8s" })?;
         let mut client = federation.connect("Berlin", "app")?;
         client.send(get("/silent"))?;
         federation.service("Berlin", "app").wait_for(1, SOON)?;
@@ -207,7 +207,7 @@ fn the_drain_has_an_end_and_a_second_signal_means_now() -> anyhow::Result<()> {
         }
         assert!(federation.agent_mut("Berlin").wait_end(SOON)?.success());
         let took = began.elapsed();
-        assert_eq!(took < Duration::from_secs(4), second, "{took:?}");
+        assert!(if second { took < Duration::from_secs(30) } else { took >= Duration::from_secs(7) }, "{took:?}");
         let expected = if second { "told again: the rest is cut" } else { "timeouts.drain is over; the rest is cut" };
         assert!(federation.agent("Berlin").log().contains(expected));
     }

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use super::io::Io;
 
 /// A server needs no longer to start.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(40);
 
 /// A server, which ends with this.
 pub struct Server {

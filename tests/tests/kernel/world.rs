@@ -16,7 +16,7 @@ pub const TAKER: &str = env!("CARGO_BIN_EXE_cheops-lab-taker");
 pub const URING: &str = env!("CARGO_BIN_EXE_cheops-lab-uring");
 const CALLER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/caller.py");
 
-pub const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(40);
 
 /// The service's port.
 pub const PORT: u16 = 8080;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cheops_tests::lab::{Federation, Offered, eventually};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(40);
 
 #[test]
 fn a_federation_starts_and_each_agent_can_be_asked() -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cheops_tests::lab::{End, Federation, Offered};
 use nix::sys::signal::Signal;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(40);
 const GET: &str = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// One site with a service.

@@ -1,5 +1,7 @@
 //! No input hurts: time, size, and whatever text.
 
+use cheops_tests::lab::busy;
+
 use super::*;
 
 /// The worst of its kind for `length` bytes: many small parts of each sort.
@@ -35,11 +37,6 @@ fn hostile(length: usize) -> Vec<String> {
         format!("{{A: z%y, {}}}", fill("prime: z, ")),
         format!("{{A: z%y, {}: B}}", names("): z, prime(").replacen("s0)", "prime(s0)", 1)),
     ]
-}
-
-/// How long this thread has worked: other programs on the machine don't count.
-fn busy() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has this clock").into()
 }
 
 #[test]

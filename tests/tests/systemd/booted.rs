@@ -6,7 +6,7 @@ use cheops_tests::lab::{Boot, System, eventually};
 
 use super::*;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 const CONFIGURATION: &str = r#"
 site = "Berlin"

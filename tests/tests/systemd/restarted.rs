@@ -9,7 +9,7 @@ use cheops_tests::lab::{Client, Service, System, eventually};
 
 use super::*;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const GET: &str = "GET /x HTTP/1.1\r\nHost: app\r\n\r\n";
 
 /// The attached programs' number in one set.

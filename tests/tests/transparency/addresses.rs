@@ -15,7 +15,7 @@ const PORT: u16 = 8080;
 const V4: &str = "10.77.1.1";
 const V6: &str = "fd77:0:0:1::1";
 const MAPPED: &str = "::ffff:10.77.1.1";
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(40);
 
 /// Every way that `views.py` knows to make a connection.
 const EVERY: [&str; 16] = [

@@ -8,7 +8,7 @@ use socket2::SockRef;
 
 use crate::cases::{GET, OK};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(40);
 
 /// The lab's hosts have one, and loopback.
 const DEVICE: &[u8] = b"wan0";

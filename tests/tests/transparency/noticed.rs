@@ -13,7 +13,7 @@ use socket2::SockRef;
 
 use crate::cases::{GET, OK};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(40);
 /// Long enough for what is on its way to have come.
 const A_WHILE: Duration = Duration::from_millis(300);
 

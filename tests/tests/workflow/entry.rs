@@ -129,16 +129,16 @@ fn a_list_of_several_sites_has_one_id_and_the_clients_own_comes_back() -> anyhow
 /// Calls that go on minutes after the answer keep their workflow; here, seconds.
 #[test]
 fn each_call_keeps_its_workflow_for_as_long_again() -> anyhow::Result<()> {
-    let federation = cloud("[timeouts]\nworkflow = '3s'")?;
+    let federation = cloud("[timeouts]\nworkflow = '6s'")?;
     let id = format!("{HEADER}: {OWN}\r\n");
     let mut client = federation.connect("Berlin", "front")?;
     let request =
         format!("POST /alone HTTP/1.1\r\nHost: front\r\nContent-Length: 0\r\n{id}{}\r\n", scope("{back: Paris}"));
     client.exchange(request)?;
-    let until = std::time::Instant::now() + Duration::from_secs(8);
+    let until = std::time::Instant::now() + Duration::from_secs(9);
     while std::time::Instant::now() < until {
         assert_eq!(said(&ask(&federation, "back", "/", &id)?), "Paris");
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_millis(500));
     }
     let agent = federation.agent("Berlin");
     let ended = || agent.metric("cheops_workflow_records").is_ok_and(|records| records == Some(0.0));

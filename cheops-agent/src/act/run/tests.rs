@@ -32,7 +32,7 @@ use crate::plan::{Asked, Decision, World, decide};
 use crate::profile::Profiles;
 
 /// Nothing here takes longer, however busy the machine.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 async fn in_time<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, what).await.expect("in time")
@@ -168,7 +168,7 @@ fn agent(
     (config.site, config.host) = (name.into(), "h1".into());
     config.limits.otherwise_spool = options.spool;
     config.timeouts.exchange = options.exchange;
-    config.timeouts.connect = Duration::from_secs(5);
+    config.timeouts.connect = Duration::from_secs(20);
     let identity = PeerIdentity { federation: "edge".to_owned(), site: config.site.clone(), host: config.host.clone() };
     let trust = trust(authority, &identity);
     let keepalive = Duration::from_secs(15);
