@@ -17,6 +17,7 @@ pub mod forward;
 mod gather;
 pub mod ids;
 pub mod link;
+mod marks;
 mod notes;
 mod otherwise;
 pub mod parked;

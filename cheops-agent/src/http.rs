@@ -6,6 +6,7 @@
 //! `reply` writes the agent's own answers; `query` finds and sets a target's parameters.
 
 pub mod body;
+mod error;
 mod fields;
 pub mod framing;
 pub mod head;
@@ -15,7 +16,8 @@ pub mod reply;
 pub mod sniff;
 
 pub use body::Body;
-pub use framing::FramingError;
-pub use head::{AnswerFrame, AnswerHead, BodyLength, Field, RequestHead, Version};
+pub use error::FramingError;
+pub use fields::{Field, MAX_FIELDS};
+pub use head::{AnswerFrame, AnswerHead, BodyLength, RequestHead, Version};
 pub use problem::{Code, Form, Problem};
 pub use sniff::{Sniffed, sniff};

@@ -15,6 +15,7 @@ mod cork;
 pub mod counters;
 pub mod envelope;
 pub mod error;
+mod hello;
 pub mod join;
 pub mod liveness;
 mod outcome;
@@ -22,17 +23,20 @@ mod pulse;
 mod renew;
 pub mod server;
 pub mod stream;
+mod table;
 pub mod trust;
 
-pub use client::{Asks, Client, Hello};
+pub use client::Client;
 pub use counters::{Count, Counters};
 pub use envelope::{Envelope, Hop};
 pub use error::{PeerError, Refusal};
-pub use liveness::{Address, Board, Liveness, PeerState, PeerStatus, Publisher, Row, Sites, Table, Told};
+pub use hello::{Asks, Hello, Told};
+pub use liveness::{Address, Board, Liveness, PeerState, PeerStatus, Publisher, Sites};
 pub use outcome::Outcome;
 pub use renew::Signs;
 pub use server::{Call, Serve, Server};
 pub use stream::{PeerStream, ServerStream};
+pub use table::{Row, Table};
 pub use trust::{PeerIdentity, Revocations, Security, TrustError};
 
 /// Bytes of one stream that may be on their way to a reader that doesn't read: the memory that one exchange can hold

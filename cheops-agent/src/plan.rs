@@ -15,8 +15,10 @@ pub mod render;
 pub mod target;
 #[cfg(test)]
 mod tests;
+mod world;
 
 pub use crate::profile::OpKind;
-pub use decide::{Asked, Decision, Workflow, World, decide, explain};
+pub use decide::{Asked, Decision, Workflow, decide, explain};
 pub use model::{CarriedScope, Choice, Destination, GoesOn, NextOn, Plan, Reason, Route, ScopeSource};
 pub use nearby::{Candidate, Verdict};
+pub use world::World;

@@ -19,7 +19,7 @@ use self::ask::Ask;
 use self::source::{Begun, Failed, begin};
 use self::union::Union;
 use super::exchange::Finished;
-use super::forward::marked;
+use super::marks::marked;
 use super::otherwise::played;
 use super::scoped::{Ran, RunError, Scoped};
 use super::shared::Shared;

@@ -6,7 +6,8 @@ mod peek;
 pub(super) use peek::played;
 
 use super::exchange::{Finished, Kept};
-use super::forward::{Failed, Tried, Turn, attempt};
+use super::forward::{Failed, Turn, attempt};
+use super::marks::Tried;
 use super::scoped::{Ran, RunError, Scoped};
 use super::shared::Shared;
 use super::stream::Stream;

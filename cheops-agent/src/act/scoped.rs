@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::exchange::{ExchangeError, Finished};
-use super::forward::{Marks, Tried};
 use super::ids::{Kept, Restored, Told};
+use super::marks::{Marks, Tried};
 use crate::address::ClientAddr;
 use crate::http::{BodyLength, Problem, RequestHead};
 use crate::names::SiteName;

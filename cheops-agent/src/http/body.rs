@@ -5,7 +5,8 @@
 
 use memchr::memchr;
 
-use super::framing::{FramingError, MAX_LENGTH};
+use super::error::FramingError;
+use super::framing::MAX_LENGTH;
 use super::head::BodyLength;
 
 /// How much of a chunked body may be something else than data.

@@ -2,15 +2,71 @@
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
-use super::framing::{FramingError, MAX_FIELDS};
-use super::head::{Field, Part};
+use super::error::FramingError;
 
 /// Lists of fields that are kept for the next head, for each thread.
 const SPARE: usize = 32;
 /// Longer lists than this are given back to the allocator. Fields.
 const KEPT: usize = 128;
+
+/// More fields than this are never read, whatever the configuration says.
+pub const MAX_FIELDS: usize = 1024;
+
+/// A stretch of a head's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    start: u32,
+    end: u32,
+}
+
+impl Part {
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        // A head is far shorter than 4 GiB: its reader limits it to `limits.head-bytes`.
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    /// As a range of byte positions in the head.
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// Where one field line stands in its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    pub(super) name: Part,
+    pub(super) value: Part,
+    pub(super) line: Part,
+}
+
+impl Field {
+    /// The value's bytes, without the white space around it.
+    pub fn value_range(&self) -> Range<usize> {
+        self.value.range()
+    }
+
+    /// The whole line with its CR LF: what is cut to take the field out.
+    pub fn line_range(&self) -> Range<usize> {
+        self.line.range()
+    }
+
+    /// The value's bytes in the head `raw`.
+    pub(super) fn value_in<'a>(&self, raw: &'a [u8]) -> &'a [u8] {
+        raw.get(self.value_range()).unwrap_or_default()
+    }
+
+    /// A tab around a length or a host is white space to the grammar and part of the value to some servers, nginx for
+    /// one.
+    pub(super) fn no_tabs(&self, raw: &[u8]) -> Result<(), FramingError> {
+        let line = raw.get(self.line_range()).unwrap_or_default();
+        if line.contains(&b'\t') {
+            return Err(FramingError::Length("there is a tab in a field that tells the length or the host"));
+        }
+        Ok(())
+    }
+}
 
 thread_local! {
     static LISTS: RefCell<Vec<Vec<Field>>> = const { RefCell::new(Vec::new()) };

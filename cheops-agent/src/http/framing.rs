@@ -6,79 +6,12 @@
 use bytes::Bytes;
 use memchr::memchr;
 
-use super::fields::{Fields, Framing, Says, locate, with_room};
-use super::head::{AnswerFrame, AnswerHead, BodyLength, Field, Part, RawHead, RequestHead, Version, persists};
-use super::problem::{Code, Problem};
-use crate::observe::Limit;
+use super::error::FramingError;
+use super::fields::{Field, Fields, Framing, Part, Says, locate, with_room};
+use super::head::{AnswerFrame, AnswerHead, BodyLength, RawHead, RequestHead, Version, persists};
 
-/// More fields than this are never read, whatever the configuration says.
-pub const MAX_FIELDS: usize = 1024;
 /// Bytes of a body or a chunk: many readers count with a sign.
 pub(super) const MAX_LENGTH: u64 = i64::MAX as u64;
-
-/// Why a message is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FramingError {
-    /// Not well-formed (RFC 9112, 2 to 5).
-    #[error("{0}")]
-    Malformed(&'static str),
-    /// Where it ends is in doubt (RFC 9112, 6).
-    #[error("{0}")]
-    Length(&'static str),
-    /// The head has more bytes than are allowed.
-    #[error("the head has too many bytes")]
-    TooLong,
-    /// The head has more fields than are allowed.
-    #[error("the head has too many fields")]
-    TooManyFields,
-    /// A chunk has longer extensions than are allowed (RFC 9112, 7.1.1).
-    #[error("a chunk's extensions are too long")]
-    Extensions,
-    /// The trailers have more bytes than are allowed (RFC 9112, 7.1.2).
-    #[error("the trailers are too long")]
-    Trailers,
-    /// Neither HTTP/1.1 nor HTTP/1.0 (RFC 9110, 2.5).
-    #[error("the HTTP version is neither 1.1 nor 1.0")]
-    Version,
-}
-
-impl FramingError {
-    /// What a client is told about its request.
-    pub fn of_request(self) -> Problem {
-        let code = match self {
-            Self::Malformed(_) => Code::MalformedRequest,
-            Self::Length(_) => Code::BadFraming,
-            Self::TooLong | Self::TooManyFields => Code::HeadTooLarge,
-            Self::Extensions => Code::ChunkExtensionsTooLarge,
-            Self::Trailers => Code::TrailersTooLarge,
-            Self::Version => Code::VersionNotSupported,
-        };
-        self.problem(code)
-    }
-
-    /// What a client is told about the service's answer.
-    pub fn of_answer(self) -> Problem {
-        self.problem(Code::BadAnswer)
-    }
-
-    fn problem(self, code: Code) -> Problem {
-        match self.limit() {
-            Some(limit) => Problem::at_limit(code, self.to_string(), limit),
-            None => Problem::new(code, self.to_string()),
-        }
-    }
-
-    /// The limit that the message ran into.
-    pub fn limit(self) -> Option<Limit> {
-        match self {
-            Self::TooLong => Some(Limit::HeadBytes),
-            Self::TooManyFields => Some(Limit::Headers),
-            Self::Extensions => Some(Limit::ChunkExtensionBytes),
-            Self::Trailers => Some(Limit::TrailerBytes),
-            Self::Malformed(_) | Self::Length(_) | Self::Version => None,
-        }
-    }
-}
 
 /// Looks for the end of a head in what has arrived, byte for byte once: keep it while more arrives.
 #[derive(Clone, Debug, Default)]
@@ -122,44 +55,59 @@ impl HeadEnd {
     }
 }
 
-/// [`RequestHead::parse`].
-pub(super) fn request(raw: Bytes, max_fields: usize) -> Result<RequestHead, FramingError> {
-    let (method, target, version, (fields, says, framing)) = with_room(max_fields, |room| {
-        let mut parsed = httparse::Request::new(&mut []);
-        whole(parsed.parse_with_uninit_headers(&raw, room), &raw)?;
-        let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
-            return Err(FramingError::Malformed("the request line is not whole"));
+impl RequestHead {
+    /// Reads a whole head, as [`HeadEnd`] found it.
+    ///
+    /// # Errors
+    /// When it is not well-formed, or leaves in doubt where its message ends.
+    pub fn parse(raw: Bytes, max_fields: usize) -> Result<Self, FramingError> {
+        let (method, target, version, (fields, says, framing)) = with_room(max_fields, |room| {
+            let mut parsed = httparse::Request::new(&mut []);
+            whole(parsed.parse_with_uninit_headers(&raw, room), &raw)?;
+            let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+                return Err(FramingError::Malformed("the request line is not whole"));
+            };
+            Ok((method.len(), target.len(), minor, locate(&raw, parsed.headers)?))
+        })?;
+        let start = empty_lines(&raw);
+        let method = Part::new(start, start + method);
+        let target = Part::new(method.range().end + 1, method.range().end + 1 + target);
+        let version = version_of(version);
+        let host = target::host(&raw, &framing, version)?;
+        let part = |part: Part| raw.get(part.range()).unwrap_or_default();
+        target::check(part(method), part(target), host)?;
+        let length = match length(&raw, &framing, version)? {
+            Announced::Nothing => BodyLength::None,
+            Announced::Exact(length) => BodyLength::Exact(length),
+            Announced::Chunked => BodyLength::Chunked,
         };
-        Ok((method.len(), target.len(), minor, locate(&raw, parsed.headers)?))
-    })?;
-    let start = empty_lines(&raw);
-    let method = Part::new(start, start + method);
-    let target = Part::new(method.range().end + 1, method.range().end + 1 + target);
-    let version = version_of(version);
-    let host = target::host(&raw, &framing, version)?;
-    let part = |part: Part| raw.get(part.range()).unwrap_or_default();
-    target::check(part(method), part(target), host)?;
-    let length = match length(&raw, &framing, version)? {
-        Announced::Nothing => BodyLength::None,
-        Announced::Exact(length) => BodyLength::Exact(length),
-        Announced::Chunked => BodyLength::Chunked,
-    };
-    let head = RequestHead { head: RawHead { raw, fields, says }, method, target, version, length };
-    if head.method() == "CONNECT" && !matches!(length, BodyLength::None | BodyLength::Exact(0)) {
-        return Err(FramingError::Length("a CONNECT request has no body"));
+        let head = RequestHead { head: RawHead { raw, fields, says }, method, target, version, length };
+        if head.method() == "CONNECT" && !matches!(length, BodyLength::None | BodyLength::Exact(0)) {
+            return Err(FramingError::Length("a CONNECT request has no body"));
+        }
+        Ok(head)
     }
-    Ok(head)
 }
 
-/// [`AnswerHead::parse`].
-pub(super) fn answer(raw: Bytes, max_fields: usize, method: &str) -> Result<AnswerHead, FramingError> {
-    let (frame, fields, says) = answer_in(&raw, max_fields, method)?;
-    Ok(AnswerHead { head: RawHead { raw, fields, says }, frame })
+impl AnswerHead {
+    /// Reads a whole head, as [`HeadEnd`] found it. `method` is its request's.
+    ///
+    /// # Errors
+    /// When it is not well-formed, or leaves in doubt where its message ends.
+    pub fn parse(raw: Bytes, max_fields: usize, method: &str) -> Result<Self, FramingError> {
+        let (frame, fields, says) = answer_in(&raw, max_fields, method)?;
+        Ok(Self { head: RawHead { raw, fields, says }, frame })
+    }
 }
 
-/// [`AnswerFrame::read`].
-pub(super) fn frame(raw: &[u8], max_fields: usize, method: &str) -> Result<AnswerFrame, FramingError> {
-    answer_in(raw, max_fields, method).map(|(frame, ..)| frame)
+impl AnswerFrame {
+    /// Reads a whole head, as [`HeadEnd`] found it. `method` is its request's.
+    ///
+    /// # Errors
+    /// As [`AnswerHead::parse`].
+    pub fn read(raw: &[u8], max_fields: usize, method: &str) -> Result<Self, FramingError> {
+        answer_in(raw, max_fields, method).map(|(frame, ..)| frame)
+    }
 }
 
 fn answer_in(raw: &[u8], max_fields: usize, method: &str) -> Result<(AnswerFrame, Fields, Says), FramingError> {
@@ -231,10 +179,6 @@ fn empty_lines(raw: &[u8]) -> usize {
     raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
 }
 
-fn value<'a>(raw: &'a [u8], field: &Field) -> &'a [u8] {
-    raw.get(field.value_range()).unwrap_or_default()
-}
-
 /// What a head says about its body's length.
 enum Announced {
     Nothing,
@@ -266,8 +210,8 @@ fn length(raw: &[u8], framing: &Framing, version: Version) -> Result<Announced, 
 
 /// RFC 9110, 8.6: digits and nothing else.
 fn content_length(raw: &[u8], field: &Field) -> Result<Announced, FramingError> {
-    no_tabs(raw, field)?;
-    let value = value(raw, field);
+    field.no_tabs(raw)?;
+    let value = field.value_in(raw);
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(FramingError::Length("the Content-Length is not a number"));
     }
@@ -281,22 +225,13 @@ fn content_length(raw: &[u8], field: &Field) -> Result<Announced, FramingError> 
 /// RFC 9112, 6.1 and 7: chunked and nothing else. Other codings before it are allowed, but some readers compare the whole
 /// value, and some only look for chunked in it; and nobody sends them.
 fn transfer_coding(raw: &[u8], field: &Field) -> Result<Announced, FramingError> {
-    no_tabs(raw, field)?;
+    field.no_tabs(raw)?;
     // Python's http.client takes a space behind it for a part of the value, and reads on until the close.
     let last = field.value_range().end + 2 == field.line_range().end;
-    match last && value(raw, field).eq_ignore_ascii_case(b"chunked") {
+    match last && field.value_in(raw).eq_ignore_ascii_case(b"chunked") {
         true => Ok(Announced::Chunked),
         false => Err(FramingError::Length("the transfer coding is not chunked alone")),
     }
-}
-
-/// A tab around a length or a host is white space to the grammar and part of the value to some servers, nginx for one.
-fn no_tabs(raw: &[u8], field: &Field) -> Result<(), FramingError> {
-    let line = raw.get(field.line_range()).unwrap_or_default();
-    if line.contains(&b'\t') {
-        return Err(FramingError::Length("there is a tab in a field that tells the length or the host"));
-    }
-    Ok(())
 }
 
 mod target;

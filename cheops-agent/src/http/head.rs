@@ -5,47 +5,7 @@ use std::ops::{Deref, Range};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::fields::{Fields, Says, tokens};
-use super::framing::{self, FramingError};
-
-/// A stretch of a head's bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Part {
-    start: u32,
-    end: u32,
-}
-
-impl Part {
-    pub(super) fn new(start: usize, end: usize) -> Self {
-        // A head is far shorter than 4 GiB: its reader limits it to `limits.head-bytes`.
-        Self { start: start as u32, end: end as u32 }
-    }
-
-    /// As a range of byte positions in the head.
-    pub fn range(self) -> Range<usize> {
-        self.start as usize..self.end as usize
-    }
-}
-
-/// Where one field line stands in its head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
-    pub(super) name: Part,
-    pub(super) value: Part,
-    pub(super) line: Part,
-}
-
-impl Field {
-    /// The value's bytes, without the white space around it.
-    pub fn value_range(&self) -> Range<usize> {
-        self.value.range()
-    }
-
-    /// The whole line with its CR LF: what is cut to take the field out.
-    pub fn line_range(&self) -> Range<usize> {
-        self.line.range()
-    }
-}
+use super::fields::{Field, Fields, Part, Says, tokens};
 
 /// The protocol versions that are spoken here. Any other is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,14 +124,6 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Reads a whole head, as [`framing::HeadEnd`] found it.
-    ///
-    /// # Errors
-    /// When it is not well-formed, or leaves in doubt where its message ends.
-    pub fn parse(raw: Bytes, max_fields: usize) -> Result<Self, FramingError> {
-        framing::request(raw, max_fields)
-    }
-
     /// The method; methods are case-sensitive.
     pub fn method(&self) -> &str {
         self.head.text(self.method)
@@ -233,14 +185,6 @@ pub struct AnswerFrame {
 }
 
 impl AnswerFrame {
-    /// Reads a whole head, as [`framing::HeadEnd`] found it. `method` is its request's.
-    ///
-    /// # Errors
-    /// As [`AnswerHead::parse`].
-    pub fn read(raw: &[u8], max_fields: usize, method: &str) -> Result<Self, FramingError> {
-        framing::frame(raw, max_fields, method)
-    }
-
     /// Whether it is 1xx other than 101: another answer to the same request follows (RFC 9110, 15.2).
     pub fn is_interim(&self) -> bool {
         (100..200).contains(&self.status) && self.status != 101
@@ -255,14 +199,6 @@ pub struct AnswerHead {
 }
 
 impl AnswerHead {
-    /// Reads a whole head, as [`framing::HeadEnd`] found it. `method` is its request's.
-    ///
-    /// # Errors
-    /// When it is not well-formed, or leaves in doubt where its message ends.
-    pub fn parse(raw: Bytes, max_fields: usize, method: &str) -> Result<Self, FramingError> {
-        framing::answer(raw, max_fields, method)
-    }
-
     /// What the head says about its message.
     pub fn frame(&self) -> AnswerFrame {
         self.frame

@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::guarded::{self, Guarded, absent_is_fine, fits};
+use super::kept::PROGRAMS;
 use super::kept::{self, Kept};
 use super::lease::{LeaseMap, Renewal};
 use super::links::Links;
-use super::load::{self, Loaded, PROGRAMS, Sizes};
+use super::load::{self, Loaded, Sizes};
 use super::numbers::Numbers;
 use super::probe::{self, Probes};
 use super::tree::{Namespace, Tree};

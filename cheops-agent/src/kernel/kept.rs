@@ -6,8 +6,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use aya::maps::{Map, MapData, MapInfo};
 use cheops_ebpf_common::MAPS;
 
-use super::load::PROGRAMS;
 use super::{KernelError, sys};
+
+/// The programs, in the order in which they are attached: what tells addresses first, what takes connections last.
+pub const PROGRAMS: [&str; 8] = [
+    "cheops_sockops",
+    "cheops_peer4",
+    "cheops_peer6",
+    "cheops_local4",
+    "cheops_local6",
+    "cheops_leave4",
+    "cheops_leave6",
+    "cheops_arrive",
+];
 
 /// Maps and links that an agent before this one left, in systemd's store or by handing them on.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use aya::Ebpf;
 
 use super::KernelError;
-use super::load::PROGRAMS;
+use super::kept::PROGRAMS;
 use super::sys::{self, AttachType};
 use super::tree::{Namespace, Tree};
 

@@ -10,23 +10,11 @@ use cheops_ebpf_common::{
     ABI_VERSION, Endpoint, GuardKey, GuardValue, LISTENER_V4, LISTENER_V6, Lease, MAPS, Note, Settings,
 };
 
-use super::kept::{self, Kept};
+use super::kept::{self, Kept, PROGRAMS};
 use super::{KernelError, map};
 use crate::accept::Listeners;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/cheops-ebpf"));
-
-/// The programs, in the order in which they are attached: what tells addresses first, what takes connections last.
-pub const PROGRAMS: [&str; 8] = [
-    "cheops_sockops",
-    "cheops_peer4",
-    "cheops_peer6",
-    "cheops_local4",
-    "cheops_local6",
-    "cheops_leave4",
-    "cheops_leave6",
-    "cheops_arrive",
-];
 
 /// How much the maps hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

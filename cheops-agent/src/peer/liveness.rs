@@ -7,7 +7,7 @@ mod board;
 mod choice;
 mod published;
 mod status;
-mod table;
+mod telling;
 mod view;
 
 use std::collections::{BTreeMap, HashSet};
@@ -20,13 +20,13 @@ use arc_swap::{ArcSwap, Guard};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-pub use self::board::{Address, Board, Sites, Told};
+pub use self::board::{Address, Board, Sites};
 use self::published::Published;
 pub use self::published::Publisher;
 pub use self::status::{PeerState, PeerStatus};
-pub use self::table::{Row, Table};
 use super::beat;
-use super::client::{Asks, Client};
+use super::client::Client;
+use super::hello::{Asks, Told};
 use super::{PeerIdentity, Revocations};
 use crate::config::Probes;
 use crate::metadata::record::{Latencies, Millis};

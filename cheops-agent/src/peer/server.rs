@@ -1,6 +1,7 @@
 //! The answering end: lets peers in by their certificates and hands each exchange to [`Serve`].
 
 mod connection;
+mod error;
 mod stranger;
 
 use std::io;

@@ -12,7 +12,6 @@ use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::client::OpenExchange;
 use super::envelope::{outcome_trailers, read_trailers, refusal_trailers};
 use super::error::{PeerError, Refusal, io_error, is_refused_stream, never_processed};
 use super::outcome::Outcome;
@@ -94,6 +93,16 @@ fn closed(send: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> io::Error {
         Poll::Ready(Ok(reason)) => io::Error::new(io::ErrorKind::BrokenPipe, reason.description()),
         Poll::Ready(Err(error)) => io_error(error),
         Poll::Pending => io::ErrorKind::BrokenPipe.into(),
+    }
+}
+
+/// Counts as an open exchange as long as it lives.
+pub(super) struct OpenExchange(#[expect(dead_code, reason = "it is counted, not read")] Arc<()>);
+
+impl OpenExchange {
+    /// One more of those that share `all`.
+    pub(super) fn new(all: &Arc<()>) -> Self {
+        Self(all.clone())
     }
 }
 

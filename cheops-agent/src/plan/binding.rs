@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::decide::World;
 use super::model::Choice;
 use super::nearby::{Sites, Wants};
+use super::world::World;
 use crate::http::{Code, Problem};
 use crate::metadata::Service;
 use crate::names::{ServiceName, SiteName};

@@ -3,14 +3,12 @@
 use bytes::Bytes;
 
 use crate::address::OrigDst;
-use crate::config::{HostHeader, ScopeCarriers};
+use crate::config::HostHeader;
 use crate::http::head::RequestHead;
 use crate::http::{BodyLength, Code, Problem, query};
-use crate::metadata::record::Standing;
 use crate::metadata::snapshot::{Addressed, Service};
-use crate::metadata::{Distances, Snapshot};
 use crate::names::{ServiceName, SiteName};
-use crate::profile::{Matched, OpKind, Profile, Profiles};
+use crate::profile::{Matched, OpKind, Profile};
 use crate::scope::carriers::{self, Allowed};
 use crate::scope::{self, Carrier, Completed, Scope};
 
@@ -19,28 +17,8 @@ use super::marker::Marker;
 use super::model::{CarriedScope, Choice, Destination, NextOn, Plan, Reason, Route, ScopeSource};
 use super::nearby::Wants;
 use super::target::TargetError;
+use super::world::World;
 use super::{reason, target};
-
-/// What a decision may look at besides the request.
-#[derive(Clone, Copy, Debug)]
-pub struct World<'a> {
-    pub snapshot: &'a Snapshot,
-    /// As they are known at this moment.
-    pub distances: &'a Distances,
-    pub profiles: &'a Profiles,
-    pub carriers: &'a ScopeCarriers,
-    /// This agent's site.
-    pub here: &'a SiteName,
-}
-
-impl World<'_> {
-    /// How the site takes part: by its record, and by what its agents say. The strictest counts, so that an order to spare
-    /// a site holds as soon as anybody knows of it.
-    pub(super) fn standing(&self, site: &SiteName) -> Standing {
-        let recorded = self.snapshot.sites.get(site).map(|site| site.standing).unwrap_or_default();
-        if site == self.here { recorded } else { recorded.max(self.distances.standing(site)) }
-    }
-}
 
 /// A request, and what is known of where it comes from.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::decide::World;
+use super::world::World;
 use crate::http::{Code, Problem};
 use crate::metadata::Service;
 use crate::metadata::latency::{Between, State};

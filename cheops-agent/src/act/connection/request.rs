@@ -6,9 +6,9 @@ use super::Connection;
 use super::close::Close;
 use super::log::Log;
 use crate::act::exchange::{Answering, Cause, ExchangeError, Finished, Judged, Next, Sending, Side, exchange};
-use crate::act::forward::{self, Marks};
 use crate::act::ids;
 use crate::act::link::Link;
+use crate::act::marks::{Marks, marked};
 use crate::act::run::run;
 use crate::act::scoped::{Ran, RunError, Scoped};
 use crate::act::tokens;
@@ -232,7 +232,7 @@ impl Connection {
                     return Judged::Refuse;
                 }
                 let marks = Marks { request: &id, restored: &restored, tried: &[] };
-                Judged::Instead(forward::marked(answer, plan, &here, &marks))
+                Judged::Instead(marked(answer, plan, &here, &marks))
             };
             let answering = Answering { judge: Some(&mut judge), ..Answering::AS_IT_IS };
             if let Some(kept) = kept.as_ref().filter(|_| plan.choice == Choice::Open) {

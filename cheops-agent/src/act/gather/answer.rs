@@ -5,11 +5,11 @@ use std::io;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::link;
-use crate::act::forward::{Marks, value};
+use crate::act::marks::{Marks, value};
 use crate::act::stream::Stream;
 use crate::act::wire::Wire;
-use crate::http::head::{Field, Version};
 use crate::http::{AnswerHead, RequestHead};
+use crate::http::{Field, Version};
 use crate::names::SiteName;
 use crate::plan::forward::given_back;
 use crate::profile::List;

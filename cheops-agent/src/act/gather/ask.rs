@@ -125,7 +125,7 @@ impl Ask {
             }
             (Cursor::Fresh | Cursor::Within(None, _) | Cursor::Done(_), _) => plain,
         };
-        let taken = |field: &&crate::http::head::Field| {
+        let taken = |field: &&crate::http::Field| {
             let name = request.name(field);
             TAKEN.iter().any(|taken| name.eq_ignore_ascii_case(taken))
         };
@@ -138,7 +138,7 @@ impl Ask {
         head.put_slice(raw.get(place.end..).unwrap_or_default());
         // Without a word of it any coding would do (RFC 9110, 12.5.3).
         let head = answer::with(&head, "Accept-Encoding: identity\r\n");
-        let head = RequestHead::parse(head, crate::http::framing::MAX_FIELDS)?;
+        let head = RequestHead::parse(head, crate::http::MAX_FIELDS)?;
         Ok(plan::forward::request(&head, plan, to))
     }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::act::shared::Shared;
-use crate::http::framing::MAX_FIELDS;
+use crate::http::MAX_FIELDS;
 use crate::http::{Code, FramingError, Problem, RequestHead};
 use crate::plan::{Plan, ScopeSource};
 use crate::profile::{Correlation, Profile};

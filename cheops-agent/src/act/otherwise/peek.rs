@@ -10,7 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use crate::act::exchange::{Answering, Bounds, Finished, Judged, Sending, exchange};
-use crate::act::forward::{Declined, Turn, follow, marked};
+use crate::act::forward::{Declined, Turn, follow};
+use crate::act::marks::marked;
 use crate::act::scoped::{RunError, Scoped};
 use crate::act::shared::Shared;
 use crate::act::stream::Stream;

@@ -2,15 +2,15 @@
 
 use memchr::{memchr, memchr2, memmem};
 
-use super::{FramingError, no_tabs, value};
+use crate::http::error::FramingError;
 use crate::http::fields::Framing;
 use crate::http::head::Version;
 
 /// RFC 9112, 3.2: exactly one valid `Host` on 1.1, at most one on 1.0.
 pub(super) fn host<'a>(raw: &'a [u8], framing: &Framing, version: Version) -> Result<Option<&'a [u8]>, FramingError> {
-    let host = framing.host.first.map(|field| value(raw, &field));
+    let host = framing.host.first.map(|field| field.value_in(raw));
     if let Some(field) = &framing.host.first {
-        no_tabs(raw, field)?;
+        field.no_tabs(raw)?;
     }
     match host {
         _ if framing.host.times > 1 => Err(FramingError::Malformed("there is more than one Host")),

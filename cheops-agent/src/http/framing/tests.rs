@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::cases::{Case, Expected, answers, requests};
 use super::*;
 use crate::http::Body;
+use crate::http::Problem;
 
 /// Reads `bytes` as the data path does: the head's end, the head, the body as far as it came.
 fn read(bytes: &[u8], parse: impl Fn(Bytes) -> Result<BodyLength, FramingError>) -> Result<(), FramingError> {

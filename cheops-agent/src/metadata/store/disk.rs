@@ -17,7 +17,6 @@ use redb::{
 };
 
 use super::Raw;
-use super::file::Update;
 use super::view::Seen;
 use crate::metadata::key::Key;
 use crate::metadata::record::{Millis, Record};
@@ -48,6 +47,17 @@ pub struct Owner {
 pub enum Part {
     Embedded,
     Backend,
+}
+
+/// What is to be saved together.
+#[derive(Debug, Default)]
+pub(super) struct Update {
+    /// Whether everything else goes.
+    pub whole: bool,
+    pub records: BTreeMap<String, Option<Raw>>,
+    /// By key: number and record; without a record it is to be removed.
+    pub pending: BTreeMap<String, Option<(u64, Option<String>)>>,
+    pub state: Option<State>,
 }
 
 /// Why the file can't be used.

@@ -3,15 +3,15 @@
 //! Writes that wait are on the disk before anybody is told that they were taken. What a backend tells can be asked for
 //! again, so it follows within a second or so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::disk::{Disk, DiskError, Owner, Part, Saved, State};
+use super::disk::{Disk, DiskError, Owner, Part, Saved, State, Update};
 use super::view::View;
-use super::{Inner, Pending, Raw, Store, StoreError, kept};
+use super::{Inner, Pending, Store, StoreError, kept};
 use crate::metadata::record::{self, Millis};
 use crate::metadata::transaction::Write;
 
@@ -21,17 +21,6 @@ const EVERY: Duration = Duration::from_secs(1);
 const CONTACT: Duration = Duration::from_secs(30);
 /// How soon a file that couldn't be used is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// What is to be saved together.
-#[derive(Debug, Default)]
-pub(super) struct Update {
-    /// Whether everything else goes.
-    pub whole: bool,
-    pub records: BTreeMap<String, Option<Raw>>,
-    /// By key: number and record; without a record it is to be removed.
-    pub pending: BTreeMap<String, Option<(u64, Option<String>)>>,
-    pub state: Option<State>,
-}
 
 /// The file and what it lacks.
 #[derive(Default)]

@@ -19,6 +19,7 @@ use crate::metadata::record;
 use crate::names::SiteName;
 use crate::peer::counters::{Count, Counters};
 use crate::peer::pulse;
+use crate::peer::stream::OpenExchange;
 use crate::peer::trust::{Security, Shown};
 
 /// After a first failure; doubled with each further one, and jittered down to its half.
@@ -68,9 +69,6 @@ pub(super) struct Way {
     /// Its connection's.
     pub(super) number: u64,
 }
-
-/// Counts as an open exchange as long as it lives.
-pub(in crate::peer) struct OpenExchange(#[expect(dead_code, reason = "it is counted, not read")] Arc<()>);
 
 /// With what a link was made.
 #[derive(Clone)]
@@ -178,7 +176,7 @@ impl Link {
                 Some(if Arc::strong_count(&self.open) > most {
                     Err(Trouble { reason: format!("{most} exchanges with it are open, its limit"), busy: true })
                 } else {
-                    Ok(Way { sender: sender.clone(), open: OpenExchange(self.open.clone()), number: *number })
+                    Ok(Way { sender: sender.clone(), open: OpenExchange::new(&self.open), number: *number })
                 })
             }
             State::Down { failures, reason, .. } if *failures > 0 && asker == Asker::Request => {

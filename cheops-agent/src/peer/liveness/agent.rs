@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::status::PeerStatus;
-use super::table::Table;
 use crate::metadata::latency::{self, Coordinate, Rtt, State, Track};
 use crate::metadata::record::{CertificateFacts, Standing};
 use crate::names::HostName;
 use crate::peer::beat::Aim;
-use crate::peer::client::Hello;
+use crate::peer::hello::Hello;
+use crate::peer::table::Table;
 
 /// While datagrams are answered, the link is probed this often: it is there, what is asked for is the other's table.
 const LINK_PAUSE: Duration = Duration::from_millis(1800);

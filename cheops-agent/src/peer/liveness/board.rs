@@ -12,15 +12,16 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::agent::Agent;
 use super::choice::{Choice, Other};
 use super::published::Published;
-use super::table::{Row, Table, Telling};
+use super::telling::Telling;
 use crate::config::Probes;
 use crate::metadata::latency::hearsay::{ALL, Heard, Hearsay, MOST_WORDS, NEWS, Word};
 use crate::metadata::latency::{Coordinate, Rtt, State, Vivaldi};
 use crate::metadata::record::Standing;
 use crate::names::{HostName, SiteName};
 use crate::peer::PeerIdentity;
-use crate::peer::beat::{self, Ears, Key};
-use crate::peer::client::{Asks, Hello};
+use crate::peer::beat::{self, Ears};
+use crate::peer::hello::{Asks, Hello, Told};
+use crate::peer::table::Row;
 
 /// A longer time between two looks is no time in which peers were silent: this agent itself stood still.
 const STOOD_STILL: Duration = Duration::from_secs(1);
@@ -62,23 +63,6 @@ pub struct Board {
     /// The lives that this agent says are over.
     over: BTreeMap<SiteName, u64>,
     pub(super) published: Published,
-}
-
-/// What a peer is told that asks who this agent is.
-#[derive(Clone, Debug, Default)]
-pub struct Told {
-    /// A key for its datagrams, if it wants one.
-    pub beat: Option<Key>,
-    pub table_version: u64,
-    /// What is measured here, if it doesn't know that already.
-    pub table: Option<Table>,
-    /// Where this site lies.
-    pub coordinate: Option<Coordinate>,
-    /// What is new, and what to ask for next time.
-    pub words: Vec<Word>,
-    pub next: u64,
-    /// How this site takes part.
-    pub standing: Standing,
 }
 
 impl Board {
@@ -352,7 +336,7 @@ impl Board {
         let probed: BTreeSet<SiteName> = self.agents.keys().map(|(site, _)| site.clone()).collect();
         self.over.retain(|site, _| probed.contains(site));
         let rows: Vec<Row> =
-            probed.iter().filter(|site| **site != here).map(|site| Row::new(site, &self.measured(site))).collect();
+            probed.iter().filter(|site| **site != here).map(|site| self.measured(site).row(site)).collect();
         for row in &rows {
             match row.state {
                 State::Dead => self.deny(&here, &row.site),

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::table::Row;
 use crate::metadata::latency::hearsay::{HEARSAY_TTL, Heard};
 use crate::metadata::latency::{Coordinate, Distances, Placed, State};
 use crate::metadata::record::{Latencies, Latency, Millis, Record, Standing};
 use crate::metadata::{Key, View};
 use crate::names::SiteName;
+use crate::peer::table::Row;
 
 /// A site publishes this often at most, and at least.
 const SOONEST: Duration = Duration::from_secs(10);

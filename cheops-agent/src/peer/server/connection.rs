@@ -21,12 +21,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::error::ConnectionError;
 use super::{Call, Host, Serve, ServerLimits, stranger};
 use crate::metadata::record;
-use crate::peer::client::{Asks, Hello};
 use crate::peer::cork::corked;
 use crate::peer::counters::Count;
 use crate::peer::envelope::Envelope;
+use crate::peer::hello::{Asks, Hello};
 use crate::peer::renew::{self, RENEW_PATH};
 use crate::peer::trust::{IdentityError, PeerIdentity, Revocations, Security, Shown, Trust};
 use crate::peer::{
@@ -40,41 +41,6 @@ const PROBES: u32 = 8;
 /// How long a peer that is refused may take to read why, and what is read of it meanwhile.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
-
-/// Why a peer's connection ended badly.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectionError {
-    #[error("this host hasn't joined a federation")]
-    NotJoined,
-    #[error("no handshake in time")]
-    Slow,
-    #[error("TLS: {0}")]
-    Tls(std::io::Error),
-    #[error("{0}")]
-    Identity(#[from] IdentityError),
-    #[error("its certificate is of the federation {0}")]
-    Federation(String),
-    #[error("HTTP/2: {0}")]
-    Http2(#[from] h2::Error),
-    #[error("{0}")]
-    Silent(String),
-    #[error("the certificate of {0} was revoked, or its authority is not believed any more")]
-    NoMember(PeerIdentity),
-}
-
-impl ConnectionError {
-    pub(super) fn count(&self) -> Count {
-        match self {
-            Self::NotJoined => Count::NotJoined,
-            Self::Slow | Self::Tls(_) => Count::HandshakeFailed,
-            Self::Identity(_) | Self::Federation(_) => Count::WrongIdentity,
-            Self::Http2(error) if error.is_io() => Count::LinkLost,
-            Self::Http2(_) => Count::ProtocolError,
-            Self::Silent(_) => Count::LinkLost,
-            Self::NoMember(_) => Count::Revoked,
-        }
-    }
-}
 
 /// Who is at the other end of one connection.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::Host;
-use super::connection::ConnectionError;
+use super::error::ConnectionError;
 use crate::peer::counters::Count;
 use crate::peer::join::{Answered, JOIN_PATH, whole};
 

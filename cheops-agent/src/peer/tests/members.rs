@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::metadata::record::{Revoked, now};
-use crate::peer::client::Asks;
+use crate::peer::Asks;
 
 /// Takes an exchange on and answers each byte with itself.
 fn echo(call: Call) -> Serving {
