@@ -13,7 +13,6 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::ResponseFuture;
 use http::{HeaderMap, Method, Request};
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
