@@ -2,6 +2,10 @@
 //!
 //! Each limit has an answer of its own that names its key, a counter, and disturbs nobody but the one who ran into it.
 
+#[path = "limits/complete.rs"]
+mod complete;
+#[path = "limits/loops.rs"]
+mod loops;
 #[path = "limits/messages.rs"]
 mod messages;
 #[path = "limits/places.rs"]

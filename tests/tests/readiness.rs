@@ -99,3 +99,26 @@ fn readiness_is_not_about_requests_that_need_others() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Somebody takes the programs away while the agent runs: it doesn't trust its own memory, but what it sees.
+#[test]
+fn an_agent_that_takes_nothing_is_not_ready_and_says_so() -> anyhow::Result<()> {
+    let overlay = "[intercept]\nprobe-every = '1s'";
+    let mut federation = Federation::builder().sites(&["Berlin"]).service(app()).overlay(overlay).start()?;
+    serves(&federation, "Berlin");
+    let (program, host) = (cheops_tests::lab::program("cheops-agent")?, federation.host("Berlin").clone());
+    let config = federation.agent("Berlin").files().config();
+    let output = host.command(program).arg("--detach").arg("--config").arg(config).output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(eventually(SOON, || !ready(&federation, "Berlin")), "it believes that it takes connections");
+    let answer = federation.agent("Berlin").admin("/readyz")?;
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("prob"), "{}", answer.text());
+    let checked = said(&federation, "Berlin", &["check"])?;
+    assert!(checked.contains("127.63.255.254:1"), "{checked}");
+    let direct = federation.get("Berlin", "app", "/echo/1", None)?;
+    assert_eq!(direct.status, 200, "the service is reached directly");
+    federation.agent_mut("Berlin").restart()?;
+    serves(&federation, "Berlin");
+    Ok(())
+}

@@ -128,7 +128,7 @@ impl Door {
     }
 
     /// Where the connection was going; a refusal if that is not known, or if it is the agent itself. Nothing at all for
-    /// the agent's own probe.
+    /// the agent's own probe, and for who has gone.
     fn taken(&self, stream: &TcpStream) -> Result<Taken, Option<(Refused, Problem)>> {
         let looped = |detail: String| Some((Refused::Loop, Problem::new(Code::Loop, detail)));
         match self.shared.origins.taken(stream) {
@@ -137,6 +137,8 @@ impl Door {
             }
             Ok(taken) => Ok(taken),
             Err(OriginError::Probe) => Err(None),
+            // Its client has gone again.
+            Err(OriginError::Socket(error)) if error.kind() == io::ErrorKind::NotConnected => Err(None),
             Err(error @ OriginError::NotTaken(_)) => Err(looped(error.to_string())),
             Err(error) => {
                 tracing::warn!(%error, "a connection is refused, as it is not known where it was going");

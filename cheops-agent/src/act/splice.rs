@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
+use bytes::BytesMut;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -146,6 +147,26 @@ impl Splice {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Takes what is in the pipe out again, and puts it behind what is in `to`.
+    ///
+    /// # Errors
+    /// The pipe's own.
+    pub fn take_back(&mut self, to: &mut BytesMut) -> io::Result<()> {
+        let Some(pipe) = &mut self.0 else { return Ok(()) };
+        let mut at = to.len();
+        to.resize(at + pipe.inside, 0);
+        while pipe.inside > 0 {
+            let read = rustix::io::read(&pipe.read, to.get_mut(at..).unwrap_or_default())?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            at += read;
+            pipe.inside -= read;
+        }
+        self.rest();
+        Ok(())
     }
 }
 

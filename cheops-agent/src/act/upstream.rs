@@ -66,12 +66,17 @@ pub struct Dialling {
     pub watch: Watch,
 }
 
+/// Probes that an end may leave unanswered, and the time between two of them.
+const PROBES: u32 = 8;
+const PROBES_APART: Duration = Duration::from_secs(15);
+
 /// What every connection of the data path gets: small messages at once, and a dead other end noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watch {
     /// How long nothing comes before the other end is asked (`TCP_KEEPIDLE`).
     pub keepalive: Duration,
-    /// How long what was sent may stay unacknowledged (`TCP_USER_TIMEOUT`).
+    /// How long what was sent may stay unacknowledged (`TCP_USER_TIMEOUT`); zero leaves it to the kernel. Any other time
+    /// also ends a reader that pauses for longer: the kernel counts a closed window, too.
     pub user_timeout: Duration,
 }
 
@@ -87,7 +92,8 @@ impl Watch {
     pub fn over(self, socket: &SockRef<'_>) -> io::Result<()> {
         socket.set_tcp_nodelay(true)?;
         // SO_KEEPALIVE as well.
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(self.keepalive))?;
+        let probes = TcpKeepalive::new().with_time(self.keepalive).with_interval(PROBES_APART).with_retries(PROBES);
+        socket.set_tcp_keepalive(&probes)?;
         socket.set_tcp_user_timeout(Some(self.user_timeout))
     }
 }

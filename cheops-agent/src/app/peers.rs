@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -18,6 +19,9 @@ use crate::peer::client::ClientLimits;
 use crate::peer::server::ServerLimits;
 use crate::peer::trust::{Joined, Signed, Written, identity};
 use crate::peer::{Client, Counters, Liveness, Revocations, Security, Server};
+
+/// How long what another agent was sent may stay unacknowledged: agents always read.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
 /// Both ends; the server listens already. Cheap to share.
 #[derive(Clone)]
@@ -56,14 +60,14 @@ pub async fn open(config: &Config, peer: &PeerConfig, left: Option<OwnedFd>) -> 
         connect: timeouts.connect,
         exchanges,
         keepalive: timeouts.keepalive,
-        user_timeout: timeouts.user_timeout,
+        user_timeout: UNACKNOWLEDGED,
     };
     let client = Arc::new(Client::new(security.clone(), limits, counters.clone()));
     let limits = ServerLimits {
         handshake: timeouts.connect,
         exchanges,
         keepalive: timeouts.keepalive,
-        user_timeout: timeouts.user_timeout,
+        user_timeout: UNACKNOWLEDGED,
     };
     let server = match left.and_then(|left| usable(left, peer.listen)) {
         Some(listener) => Server::on(listener, identity(config), security, limits, counters.clone()),

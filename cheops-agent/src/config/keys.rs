@@ -118,8 +118,8 @@ keys! {
     "timeouts.half-closed" Duration, Default(r#""5m""#), "How long nothing may move in a tunnel of which one way is closed.";
     "timeouts.connect" Duration, Default(r#""5s""#), "Connecting to a service or a peer.";
     "timeouts.exchange" Duration, Default(r#""120s""#), "A scoped exchange at a peer, until its answer begins.";
-    "timeouts.keepalive" Duration, Default(r#""60s""#), "Idle time before TCP keepalive probes, on both sides.";
-    "timeouts.user-timeout" Duration, Default(r#""120s""#), "TCP_USER_TIMEOUT: how long sent data may stay unacknowledged, on both sides.";
+    "timeouts.keepalive" Duration, Default(r#""60s""#), "Idle time before TCP keepalive probes, on both sides; an end that answers none of eight, 15s apart, is gone.";
+    "timeouts.user-timeout" Duration, Default(r#""0s""#), "TCP_USER_TIMEOUT of both sides: how long sent data may stay unacknowledged, or untaken by an end that reads nothing; 0s means as long as the kernel tries, and without limit for one that only pauses.";
     "timeouts.workflow" Duration, Default(r#""30m""#), "How long a scoped request's ids link calls to it after its answer, and after the last such call's; of reads 60s at most.";
     "timeouts.drain" Duration, Default(r#""30s""#), "How long exchanges may go on after SIGTERM.";
     "timeouts.handover" Duration, Default(r#""1h""#), "How long an agent that a new one replaced goes on serving what it had.";

@@ -249,7 +249,7 @@ pub struct Timeouts {
     pub exchange: Duration,
     /// TCP keepalive's idle time on both sides.
     pub keepalive: Duration,
-    /// `TCP_USER_TIMEOUT` on both sides.
+    /// `TCP_USER_TIMEOUT` of clients' and services' connections; zero means the kernel's own rule.
     pub user_timeout: Duration,
     /// How long a scoped request's ids link calls to it after its answer.
     pub workflow: Duration,

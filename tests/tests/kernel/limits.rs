@@ -1,13 +1,15 @@
 //! Maps that are full refuse, and count it.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use cheops_agent::kernel::Sizes;
 use cheops_tests::lab::taker::{Guarding, Taker};
 use cheops_tests::lab::{CONNECT, Service, World, eventually};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::world::{SOON, TAKER, at6, exchange, is_ended};
+use crate::world::{SOON, TAKER, at6, exchange, get, is_ended};
 
 #[test]
 fn guarded_addresses_beyond_the_map_are_named_and_counted() -> anyhow::Result<()> {
@@ -78,5 +80,37 @@ fn an_ipv6_connection_without_room_is_refused() -> anyhow::Result<()> {
     };
     assert!(eventually(Duration::from_secs(5), refused), "refused while the map is full");
     assert!(taker.count("leave/pending-full-refused")? > 0);
+    Ok(())
+}
+
+/// What the map holds is for connections that are being opened: of open ones there may be more, and each is shown as it is.
+#[test]
+fn a_thousand_connections_more_than_the_map_holds_are_open_at_once() -> anyhow::Result<()> {
+    const ROOM: u32 = 64;
+    const CONNECTIONS: usize = 1064;
+    // Clients and service are in this process, the agent's own are the taker's, which inherits this.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(20_000), hard)?;
+    let world = World::new()?;
+    let (berlin, paris) = (world.site("Berlin")?, world.site("Paris")?);
+    let addresses = [berlin.at(8080), at6(&berlin, 8080)];
+    let app = Service::start(&berlin, "app", &addresses)?;
+    let mut taker = Taker::start_sized(&berlin, TAKER, Sizes { pending: ROOM, ..Sizes::default() })?;
+    taker.guard_own(&addresses)?;
+    let mut open = Vec::new();
+    for number in 0..CONNECTIONS {
+        let host = if number % 4 < 2 { &berlin } else { &paris };
+        let mut client = host.connect(addresses[number % 2])?;
+        assert_eq!(client.exchange(get("/echo"))?.status, 200, "connection {number}");
+        open.push(client);
+    }
+    let clients = open.iter().map(cheops_tests::lab::Client::local).collect::<anyhow::Result<BTreeSet<_>>>()?;
+    let peers: BTreeSet<_> = app.requests().into_iter().map(|request| request.peer).collect();
+    assert_eq!((clients.len(), &peers), (CONNECTIONS, &clients), "the service saw each client");
+    assert_eq!(taker.taken()?.len(), CONNECTIONS);
+    for (client, number) in open.iter_mut().zip(0..) {
+        assert_eq!(client.exchange(get("/echo"))?.status, 200, "connection {number}, again");
+        assert_eq!(client.stream().peer_addr()?, addresses[number % 2]);
+    }
     Ok(())
 }

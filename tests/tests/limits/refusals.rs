@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cheops_tests::lab::{End, Federation, Offered};
+use cheops_tests::lab::{End, Federation, Offered, tell};
 use nix::sys::signal::Signal;
 
 const SOON: Duration = Duration::from_secs(40);
@@ -35,6 +35,7 @@ fn a_service_that_is_down_costs_requests_502_and_other_traffic_a_reset() -> anyh
     federation.service_mut("Berlin", "app").restart()?;
     assert_eq!(client.exchange(GET)?.status, 200, "the same connection is good again");
     assert!(metric(&federation, "cheops_connections_refused_total{reason=\"service-unreachable\"}")? >= 1.0);
+    tell("limits", "3 cases of a service that is down, and comes back");
     Ok(())
 }
 
@@ -54,6 +55,7 @@ fn a_service_can_start_again_while_its_clients_are_connected() -> anyhow::Result
     service.restart()?;
     assert_eq!(elsewhere.connect(address)?.exchange(GET)?.status, 200);
     drop((kept, open, begun));
+    tell("limits", "1 cases of a service that starts again");
     Ok(())
 }
 
@@ -72,5 +74,6 @@ fn a_stop_lets_exchanges_end_and_closes_idle_connections_in_order() -> anyhow::R
     let status = federation.agent_mut("Berlin").wait_end(SOON)?;
     assert!(status.success(), "{status}");
     assert_eq!(federation.get("Berlin", "app", "/a", None)?.status, 200, "the service is reached directly");
+    tell("limits", "3 cases of a stop");
     Ok(())
 }

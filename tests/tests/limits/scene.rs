@@ -13,6 +13,7 @@ pub const SOON: Duration = Duration::from_secs(10);
 pub const GET: &str = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// One way into a limit.
+#[derive(Clone, Copy)]
 pub struct Case {
     pub name: &'static str,
     /// As its counter is labelled.

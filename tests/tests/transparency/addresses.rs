@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use cheops_tests::lab::{Federation, Host, eventually, program};
+use cheops_tests::lab::{self, Federation, Host, eventually, program};
 use serde_json::{Value, json};
 
 const SEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transparency/seer.py");
@@ -16,6 +16,10 @@ const V4: &str = "10.77.1.1";
 const V6: &str = "fd77:0:0:1::1";
 const MAPPED: &str = "::ffff:10.77.1.1";
 const SOON: Duration = Duration::from_secs(40);
+
+fn tell(cases: usize, what: &str) {
+    lab::tell("transparency", &format!("{cases} cases: {what}"));
+}
 
 /// Every way that `views.py` knows to make a connection.
 const EVERY: [&str; 16] = [
@@ -48,8 +52,14 @@ struct Views {
 impl Views {
     /// `listening`: the service's addresses; `agent`: whether there is one.
     fn new(listening: &[&str], agent: bool) -> anyhow::Result<Self> {
+        Self::at(listening, agent, |_| Ok(()))
+    }
+
+    /// At a host that is prepared like this.
+    fn at(listening: &[&str], agent: bool, prepare: fn(&Host) -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let service = std::cell::RefCell::new(None);
         let listen = |host: &Host| {
+            prepare(host)?;
             *service.borrow_mut() = Some(see(host, listening)?);
             Ok(())
         };
@@ -142,6 +152,7 @@ fn without_ports(entry: &Value) -> Value {
 /// what it is without an agent.
 #[test]
 fn every_program_sees_what_it_sees_without_an_agent() -> anyhow::Result<()> {
+    let mut count = 0;
     for listening in [&[V4, V6][..], &["*"]] {
         let mut all = Vec::new();
         for agent in [false, true] {
@@ -171,8 +182,36 @@ fn every_program_sees_what_it_sees_without_an_agent() -> anyhow::Result<()> {
         let [straight, through] = all.as_slice() else { bail!("two runs") };
         for (straight, through) in straight.iter().zip(through) {
             ensure!(straight == through, "{listening:?}:\n  straight {straight}\n  through  {through}");
+            count += 1;
         }
     }
+    tell(count, "connections of unmodified programs, with and without an agent");
+    Ok(())
+}
+
+/// A host that has IPv6 switched off, as administrators do: IPv4 is taken all the same, also of clients that speak IPv6.
+#[test]
+fn a_host_without_ipv6_is_taken_too() -> anyhow::Result<()> {
+    let off = |host: &Host| {
+        let off = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 > /proc/sys/net/ipv6/conf/lo/disable_ipv6";
+        ensure!(host.run("sh", &["-ec", off])?.status.success());
+        let addresses = host.run("ip", &["-6", "-oneline", "address"])?.stdout;
+        ensure!(addresses.is_empty(), "{}", String::from_utf8_lossy(&addresses));
+        Ok(())
+    };
+    let hows = ["plain", "thread", "spawned", "bound"];
+    let all = Views::at(&[V4], true, off)?;
+    let mut count = 0;
+    for client in [&all.berlin, &all.nantes] {
+        for address in [V4, MAPPED] {
+            for entry in views(within_a_minute(client), address, &hows)? {
+                agree(&entry, address)?;
+                count += 1;
+            }
+        }
+    }
+    ensure!(count == 4 * hows.len() && all.taken()? >= f64::from(u8::try_from(count)?), "{} were taken", all.taken()?);
+    tell(count, "connections at a host without IPv6");
     Ok(())
 }
 
@@ -195,6 +234,7 @@ fn a_port_that_is_used_again_names_nobody_else() -> anyhow::Result<()> {
     }
     ensure!(eventually(SOON, || all.pending().is_ok_and(|pending| pending == json!([]))), "nothing is left");
     ensure!(all.taken()? >= 300.0);
+    tell(300, "connections from ports that were used just before");
     Ok(())
 }
 
@@ -214,6 +254,7 @@ fn a_container_of_the_hosts_network_is_taken_as_it_leaves() -> anyhow::Result<()
         }
         ensure!(all.taken()? - before >= 3.0, "they were taken");
     }
+    tell(9, "connections of a container of the host's network");
     Ok(std::fs::remove_dir(&cgroup)?)
 }
 
@@ -232,6 +273,7 @@ fn a_container_with_its_own_network_is_taken_as_it_arrives() -> anyhow::Result<(
         }
         ensure!(all.taken()? - before >= 3.0, "they were taken");
     }
+    tell(9, "connections of a container with a network of its own");
     Ok(std::fs::remove_dir(&cgroup)?)
 }
 
@@ -299,5 +341,6 @@ fn curl_says_whom_it_talks_to() -> anyhow::Result<()> {
             ensure!(service["accept"] == own && service["peer"] == own, "{own} and {service}");
         }
     }
+    tell(4, "what curl says of its connections");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use cheops_tests::lab::{Client, Federation, Offered, eventually};
+use cheops_tests::lab::{Client, Federation, Offered, eventually, tell};
 use socket2::SockRef;
 
 use crate::cases::{GET, OK};
@@ -46,5 +46,6 @@ fn a_service_that_is_bound_to_its_device_is_reached() -> anyhow::Result<()> {
         };
         ensure!(eventually(SOON, taken), "it passed by");
     }
+    tell("transparency", "2 cases: a service that is bound to a device");
     Ok(())
 }

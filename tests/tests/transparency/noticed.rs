@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use cheops_tests::lab::ways::{Direct, From, InProcess, Lab, Way};
-use cheops_tests::lab::{CONNECT, Client, End, Federation, Offered, eventually};
+use cheops_tests::lab::{self, CONNECT, Client, End, Federation, Offered, eventually};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
 
@@ -16,6 +16,11 @@ use crate::cases::{GET, OK};
 const SOON: Duration = Duration::from_secs(40);
 /// Long enough for what is on its way to have come.
 const A_WHILE: Duration = Duration::from_millis(300);
+
+/// Each difference is shown in so many cases, half of them without an agent.
+fn tell(cases: usize, what: &str) {
+    lab::tell("transparency", &format!("{cases} cases: {what}"));
+}
 
 /// The two ends of a connection.
 struct Ends {
@@ -67,6 +72,7 @@ fn a_head_goes_on_once_it_is_whole() -> anyhow::Result<()> {
         ends.service.write_all(rest.as_bytes())?;
         assert_eq!(begun + &comes(&mut ends.client)?, OK);
     }
+    tell(4, "heads in two pieces");
     Ok(())
 }
 
@@ -90,6 +96,7 @@ fn a_head_without_an_end_does_not_go_on() -> anyhow::Result<()> {
         ends.client.read_to_string(&mut seen)?;
         assert!(seen.starts_with(if agent { "HTTP/1.1 502 " } else { "HTTP/1.1 200 OK\r\nCont" }), "{seen}");
     }
+    tell(4, "heads without an end");
     Ok(())
 }
 
@@ -104,10 +111,29 @@ fn a_pipelined_request_goes_on_after_the_answer_before_it() -> anyhow::Result<()
         ends.service.write_all(OK.as_bytes())?;
         assert_eq!(first + &comes(&mut ends.service)?, GET.repeat(2));
     }
+    tell(2, "pipelined requests");
     Ok(())
 }
 
-/// A first line with one of HTTP's own methods is HTTP's, whatever it says of itself.
+/// What follows the last request of a connection belongs to nobody: it goes nowhere.
+#[test]
+fn what_follows_the_last_request_does_not_go_on() -> anyhow::Result<()> {
+    const LAST: &str = "GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for (agent, way) in both()? {
+        let mut ends = open(&*way)?;
+        ends.client.write_all(format!("{LAST}{GET}").as_bytes())?;
+        let first = comes(&mut ends.service)?;
+        ends.service.write_all(OK.as_bytes())?;
+        let seen = first + &comes(&mut ends.service)?;
+        assert_eq!(seen, if agent { LAST.to_owned() } else { format!("{LAST}{GET}") });
+        assert_eq!(comes(&mut ends.client)?, OK);
+    }
+    tell(2, "last requests with another behind them");
+    Ok(())
+}
+
+/// A first line with one of HTTP's own methods is HTTP's, whatever it says of itself; so is one that is longer than heads
+/// may be, as it could still name HTTP.
 #[test]
 fn what_begins_with_a_method_of_http_has_to_be_http() -> anyhow::Result<()> {
     const RTSP: &str = "OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n";
@@ -116,7 +142,14 @@ fn what_begins_with_a_method_of_http_has_to_be_http() -> anyhow::Result<()> {
         ends.client.write_all(RTSP.as_bytes())?;
         assert_eq!(comes(&mut ends.service)?, if agent { "" } else { RTSP });
         assert_eq!(comes(&mut ends.client)?.starts_with("HTTP/1.1 400 "), agent);
+
+        let mut ends = open(&*way)?;
+        let line = format!("set a {}", "v".repeat(70_000));
+        ends.client.write_all(line.as_bytes())?;
+        assert_eq!(comes(&mut ends.service)?, if agent { "" } else { &line });
+        assert_eq!(comes(&mut ends.client)?.starts_with("HTTP/1.1 431 "), agent);
     }
+    tell(4, "first lines of other protocols that look like HTTP");
     Ok(())
 }
 
@@ -134,6 +167,7 @@ fn urgent_data_are_lost() -> anyhow::Result<()> {
         ends.client.write_all(b"b")?;
         assert_eq!(comes(&mut ends.service)?, "b");
     }
+    tell(2, "urgent data");
     Ok(())
 }
 
@@ -157,6 +191,7 @@ fn more_bytes_wait_between_the_ends() -> anyhow::Result<()> {
         held.push(sent);
     }
     ensure!(held[1] > held[0], "{held:?}");
+    tell(2, "bytes that nobody reads");
     Ok(())
 }
 
@@ -181,6 +216,7 @@ fn a_service_that_is_down_is_noticed_after_connect() -> anyhow::Result<()> {
             assert_eq!(answer.status, 502);
         }
     }
+    tell(4, "services that are down");
     Ok(())
 }
 
@@ -201,6 +237,7 @@ fn a_full_backlog_is_not_seen_by_connect() -> anyhow::Result<()> {
         let waiting: Vec<_> = (0..6).map(|_| host.connect_from(None, to, Duration::from_millis(500))).collect();
         assert_eq!(waiting.iter().all(Result::is_ok), agent, "{waiting:?}");
     }
+    tell(2, "full backlogs");
     Ok(())
 }
 
@@ -233,6 +270,7 @@ fn tables_of_sockets_show_two_connections() -> anyhow::Result<()> {
             "asked, both say the truth"
         );
     }
+    tell(2, "tables of sockets");
     Ok(())
 }
 
@@ -243,5 +281,6 @@ fn what_tcp_measures_ends_at_the_agent() -> anyhow::Result<()> {
     let ends = open(&way)?;
     let (client, service) = (SockRef::from(&ends.client).tcp_mss()?, SockRef::from(&ends.service).tcp_mss()?);
     ensure!(client < 1500 && service > 1500, "the client's {client}, the service's {service} bytes a segment");
+    tell(1, "TCP's own measures");
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
-use cheops_tests::lab::{Federation, Host, Offered};
+use cheops_tests::lab::{Federation, Host, Offered, tell};
 use serde_json::{Value, json};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
@@ -94,6 +94,7 @@ fn websockets_are_spoken() -> anyhow::Result<()> {
     }
     assert_eq!(site.passed("upgrade")?, 2.0);
     drop(site.service);
+    tell("transparency", "18 cases: WebSocket's messages, a close, and a refusal, each from two hosts");
     Ok(())
 }
 
@@ -118,6 +119,7 @@ fn spdy_is_spoken_as_kubernetes_speaks_it() -> anyhow::Result<()> {
     }
     assert_eq!(site.passed("upgrade")?, 2.0);
     drop(site.service);
+    tell("transparency", "2 cases: sessions of SPDY/3.1, from two hosts");
     Ok(())
 }
 
@@ -148,6 +150,7 @@ fn http2_is_spoken_as_grpc_speaks_it() -> anyhow::Result<()> {
     }
     // The service's settings may be there before the client's preface is.
     assert_eq!(site.passed("http2")? + site.passed("server-first")?, 2.0);
+    tell("transparency", "20 cases: calls over HTTP/2, from two hosts");
     Ok(())
 }
 

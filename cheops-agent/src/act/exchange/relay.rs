@@ -6,7 +6,7 @@ mod up;
 use std::io;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::{Answering, Bounds, Cause, ExchangeError, Finished, Next, Reached, Sending, Side};
@@ -138,6 +138,9 @@ where
         self.poll_down(cx)?;
         self.watch_client(cx)?;
         if let Some(finished) = self.finished() {
+            if finished.next == Next::Tunnel {
+                self.hand_back().map_err(|error| (Side::Client, error.into()))?;
+            }
             return Ok(Some(finished));
         }
         if self.down.state == DownState::Done && self.is_over(cx) {
@@ -171,6 +174,19 @@ where
     fn left_http(&self) -> bool {
         let connected = self.sending.request.method() == "CONNECT" && self.down.status / 100 == 2;
         self.down.status == 101 || connected
+    }
+
+    /// The service may leave HTTP before it has the request whole (RFC 9110, 7.8). What was taken from the client and has
+    /// not left is the first to go on in the tunnel.
+    fn hand_back(&mut self) -> io::Result<()> {
+        if self.sending.head.is_empty() && self.up.splice.inside() == 0 {
+            return Ok(());
+        }
+        let mut first = BytesMut::from(self.sending.head.split_off(0));
+        self.up.splice.take_back(&mut first)?;
+        first.extend_from_slice(&self.client.pending);
+        self.client.pending = first;
+        Ok(())
     }
 
     fn fail(&mut self, side: Side, cause: Cause) -> ExchangeError {

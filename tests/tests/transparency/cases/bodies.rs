@@ -72,6 +72,18 @@ fn chunks() -> Vec<Case> {
             vec![wait(&request), trickle(&answer)],
         ));
     }
+    let long = format!("1;{}=\"{}\"\r\na\r\n0;{}\r\n", "n".repeat(2000), "v".repeat(2000), "e".repeat(4000));
+    let trailers = format!("A: {}\r\nb: {}\r\nC:\r\n\r\n", "t".repeat(8000), "u".repeat(8000));
+    cases.push(answered(
+        "chunks with long extensions and long trailers",
+        format!("{CHUNKED}{long}{trailers}"),
+        format!("{CHUNKED_ANSWER}{long}{trailers}"),
+    ));
+    cases.push(case(
+        "chunks with long extensions and long trailers, byte by byte",
+        vec![trickle(format!("{CHUNKED}{long}\r\n")), wait(OK)],
+        vec![wait(format!("{CHUNKED}{long}\r\n")), trickle(OK)],
+    ));
     cases.push(answered(
         "many small chunks",
         format!("{CHUNKED}{many}0\r\n\r\n"),

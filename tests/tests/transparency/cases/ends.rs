@@ -3,10 +3,13 @@
 use Step::{Close, End, Meet, Reset, Shut, WaitEnd};
 use cheops_tests::lab::script::Step;
 
-use super::{CHUNKED, CHUNKED_ANSWER, Case, GET, OK, PUT, case, send, wait};
+use super::{
+    CHUNKED, CHUNKED_ANSWER, CONNECTED, CONNECTS, CONTINUE, Case, EXPECTS, GET, OK, PUT, case, chunk, filler, send,
+    wait,
+};
 
 pub fn all() -> Vec<Case> {
-    let mut cases: Vec<Case> = stages().iter().flat_map(at).collect();
+    let mut cases: Vec<Case> = stages().iter().chain(&inside_large()).flat_map(at).collect();
     cases.extend(halves());
     cases.extend(refusals());
     cases
@@ -39,11 +42,7 @@ fn stages() -> Vec<Stage> {
             vec![wait(CHUNKED), wait("1\r\na\r\n")],
         ),
         stage("while the answer is awaited", vec![send(GET)], vec![wait(GET)]),
-        stage(
-            "after an interim answer",
-            vec![send(GET), wait(super::CONTINUE)],
-            vec![wait(GET), send(super::CONTINUE)],
-        ),
+        stage("after an interim answer", vec![send(GET), wait(CONTINUE)], vec![wait(GET), send(CONTINUE)]),
         with_answer("inside an answer of a known length", sized),
         with_answer("inside an answer until the close", closed),
         with_answer("inside a chunk of the answer", &chunk),
@@ -52,6 +51,31 @@ fn stages() -> Vec<Stage> {
         with_answer("between two requests", OK),
         stage("inside other traffic", vec![send("\0a"), wait("\0b")], vec![wait("\0a"), send("\0b")]),
         stage("after what isn't HTTP was said first", vec![wait("220 x\r\n")], vec![send("220 x\r\n")]),
+    ]
+}
+
+/// Points inside what is so large that it goes on uncopied.
+fn inside_large() -> Vec<Stage> {
+    let stage = |name, client, service| Stage { name, client, service };
+    let half = filler(2 << 20);
+    let up = [b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n", half.as_slice()].concat();
+    let whole_chunk = [CHUNKED.as_bytes(), &chunk(&half)].concat();
+    let answer = |head: &str| [head.as_bytes(), half.as_slice()].concat();
+    let down = answer("HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n");
+    let in_chunk = answer(&format!("{CHUNKED_ANSWER}800000\r\n"));
+    let closed = answer("HTTP/1.1 200 OK\r\n\r\n");
+    let with_answer = |name, answer: &[u8]| stage(name, vec![send(GET), wait(answer)], vec![wait(GET), send(answer)]);
+    vec![
+        stage("inside a large body", vec![send(&up)], vec![wait(&up)]),
+        stage("after a large chunk of the request", vec![send(&whole_chunk)], vec![wait(&whole_chunk)]),
+        with_answer("inside a large answer", &down),
+        with_answer("inside a large chunk of the answer", &in_chunk),
+        with_answer("inside a large answer until the close", &closed),
+        stage(
+            "inside a tunnel that carried much",
+            vec![send(CONNECTS), wait(CONNECTED), send(&half), wait(&half)],
+            vec![wait(CONNECTS), send(CONNECTED), wait(&half), send(&half)],
+        ),
     ]
 }
 
@@ -112,6 +136,21 @@ fn halves() -> Vec<Case> {
             vec![wait(PUT), wait("12"), WaitEnd, send(OK), Close],
         ),
         case(
+            "the client ends its side instead of the body that it announced, and is answered",
+            vec![send(EXPECTS), Shut, wait(OK), End],
+            vec![wait(EXPECTS), WaitEnd, send(OK), Close],
+        ),
+        case(
+            "the client ends its side inside the body that was asked for, and is answered",
+            vec![send(EXPECTS), wait(CONTINUE), send("12"), Shut, wait(OK), End],
+            vec![wait(EXPECTS), send(CONTINUE), wait("12"), WaitEnd, send(OK), Close],
+        ),
+        case(
+            "the client sends all it has to say, and resets",
+            vec![send(PUT), send("12345"), Meet, Reset],
+            vec![wait(PUT), wait("12345"), Meet, End],
+        ),
+        case(
             "the client ends its side between requests, and the service closes later",
             vec![send(GET), wait(OK), Shut, End],
             vec![wait(GET), send(OK), WaitEnd, Close],
@@ -150,6 +189,16 @@ fn refusals() -> Vec<Case> {
         ),
         case("a silent client gets an unasked 408", vec![Meet, wait(late), End], vec![Meet, send(late), Close]),
         case("a silent client gets an unasked 503 at once", vec![wait(OK), End], vec![send(OK), Close]),
+        case(
+            "the service answers and resets at once",
+            vec![send(GET), wait(OK), End],
+            vec![wait(GET), send(OK), Step::Reset],
+        ),
+        case(
+            "the service answers whom it doesn't read, and resets",
+            vec![send(PUT), send("12345"), wait(OK), Meet, End],
+            vec![wait(PUT), send(OK), Meet, Step::Reset],
+        ),
         case(
             "the service closes with unread bytes of the request",
             vec![send(PUT), send("12345"), Meet, End],

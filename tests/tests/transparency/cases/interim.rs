@@ -22,6 +22,7 @@ fn hints() -> Vec<Case> {
         answered("100 that nobody asked for", GET, format!("{CONTINUE}{OK}")),
         answered("an interim status that nobody knows", GET, format!("HTTP/1.1 199 Hm\r\nA: b\r\n\r\n{OK}")),
         answered("several interim answers", GET, format!("{CONTINUE}{PROCESSING}{HINTS}{HINTS}{CONTINUE}{OK}")),
+        answered("a hundred interim answers", GET, format!("{}{OK}", CONTINUE.repeat(100))),
         case(
             "interim answers one by one",
             vec![send(GET), wait(PROCESSING), Step::Meet, wait(HINTS), Step::Meet, wait(OK), send(GET), wait(OK)],

@@ -24,6 +24,29 @@ fn post(at: usize) -> String {
     format!("{CHUNKED}2\r\n{at:02}\r\n0\r\n\r\n")
 }
 
+/// Each request to another host.
+fn hosted(at: usize) -> String {
+    format!("GET /{at} HTTP/1.1\r\nhost: h{at}.example:{}\r\n\r\n", 80 + at)
+}
+
+fn headed(at: usize) -> String {
+    if at.is_multiple_of(3) { numbered(at) } else { numbered(at).replace("GET", "HEAD") }
+}
+
+/// The answer to [`headed`]: its length is there, its body only if it was asked for.
+fn head_or_body(at: usize) -> String {
+    if at.is_multiple_of(3) { answer(at) } else { answer(at)[..answer(at).len() - 3].to_owned() }
+}
+
+fn old(at: usize) -> String {
+    format!("GET /{at} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+}
+
+/// Old clients send an empty line behind a body.
+fn behind_empty(at: usize) -> String {
+    if at == 0 { post(at) } else { format!("\r\n{}", post(at)) }
+}
+
 fn joined(count: usize, of: impl Fn(usize) -> String) -> String {
     (0..count).map(of).collect()
 }
@@ -72,6 +95,22 @@ fn pipelines() -> Vec<Case> {
             in_turn(20, mixed, answer),
         ),
         case(
+            "a pipeline to several hosts",
+            vec![send(joined(10, hosted)), wait(joined(10, answer))],
+            in_turn(10, hosted, answer),
+        ),
+        case(
+            "a pipeline of HEAD and GET",
+            vec![send(joined(20, headed)), wait(joined(20, head_or_body))],
+            in_turn(20, headed, head_or_body),
+        ),
+        case(
+            "a pipeline with empty lines behind bodies",
+            vec![send(joined(5, behind_empty)), wait(joined(5, answer))],
+            in_turn(5, behind_empty, answer),
+        ),
+        case("a pipeline of HTTP/1.0", vec![send(joined(5, old)), wait(joined(5, answer))], in_turn(5, old, answer)),
+        case(
             "a pipeline whose last request ends it",
             vec![
                 send(format!("{GET}{GET}GET / HTTP/1.0\r\n\r\n")),
@@ -112,6 +151,11 @@ fn one_by_one() -> Vec<Case> {
             "a hundred requests, one after another",
             (0..100).flat_map(|at| [send(numbered(at)), wait(answer(at))]).collect(),
             in_turn(100, numbered, answer),
+        ),
+        case(
+            "one host after another",
+            (0..5).flat_map(|at| [send(hosted(at)), wait(answer(at))]).collect(),
+            in_turn(5, hosted, answer),
         ),
         case(
             "empty lines between requests",

@@ -11,6 +11,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(refused("an upgrade", UPGRADES));
     cases.extend(refused("CONNECT", CONNECTS));
     cases.extend(others());
+    cases.extend(early());
     cases
 }
 
@@ -144,5 +145,35 @@ fn others() -> Vec<Case> {
             vec![send(CONNECTS), wait("HTTP/1.1 204 OK\r\n\r\n"), send("a"), wait("b")],
             vec![wait(CONNECTS), send("HTTP/1.1 204 OK\r\n\r\n"), wait("a"), send("b")],
         ),
+    ]
+}
+
+/// The service leaves HTTP before it has the request whole.
+fn early() -> Vec<Case> {
+    let body = filler(8 << 20);
+    let asks =
+        |length: &str| format!("{}{length}\r\n\r\n", UPGRADES.replace("GET", "POST").trim_end_matches("\r\n\r\n"));
+    let asks_sized = asks(&format!("\r\nContent-Length: {}", body.len()));
+    let asks_chunked = asks("\r\nTransfer-Encoding: chunked");
+    let chunks: Vec<u8> = body.chunks(1 << 20).flat_map(super::chunk).chain(*b"0\r\n\r\n").collect();
+    let granted = |name: &str, asks: &str, body: &[u8]| {
+        case(
+            name,
+            vec![send(asks), send(body), wait(SWITCHING), send("c"), wait("d")],
+            vec![
+                wait(asks),
+                Step::Rest(std::time::Duration::from_millis(200)),
+                send(SWITCHING),
+                Step::Rest(std::time::Duration::from_millis(50)),
+                wait(body),
+                wait("c"),
+                send("d"),
+            ],
+        )
+    };
+    vec![
+        granted("an upgrade is granted inside a large body", &asks_sized, &body),
+        granted("an upgrade is granted inside large chunks", &asks_chunked, &chunks),
+        granted("an upgrade is granted before a small body", &asks("\r\nContent-Length: 5"), b"12345"),
     ]
 }
