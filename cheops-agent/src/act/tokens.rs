@@ -12,6 +12,7 @@
 
 mod ask;
 mod counters;
+mod explained;
 mod known;
 mod refused;
 mod vouch;
@@ -20,6 +21,7 @@ use std::path::Path;
 
 pub(super) use self::ask::{Check, is_check, vouched};
 pub use self::counters::{Counters, Outcome};
+pub use self::explained::{Credential, explained};
 use self::known::Ids;
 use self::refused::Refusals;
 pub use self::refused::Why;

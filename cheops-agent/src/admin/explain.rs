@@ -1,4 +1,4 @@
-//! `/v1/explain`: what would be done with a request, and why. Sends nothing.
+//! `/v1/explain`: what would be done with a request, and why. Sends nothing, and says nothing of header fields' values.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,12 +13,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Agent, ApiError, document};
-use crate::act::ids;
+use crate::act::tokens::Credential;
+use crate::act::{ids, tokens};
 use crate::address::OrigDst;
 use crate::http::{Form, Problem, RequestHead};
 use crate::metadata::Guard;
 use crate::observe::EventLink;
-use crate::plan::{self, Asked, ScopeSource, World};
+use crate::plan::{self, Asked, Plan, ScopeSource, World};
 use crate::workflow::{Linked, WorkflowError};
 
 /// A request as a person writes it.
@@ -36,6 +37,13 @@ pub struct Question {
 /// What the requests that are under way would make of a request.
 pub type Links<'a> = &'a dyn Fn(&RequestHead, OrigDst) -> Result<Option<Linked>, WorkflowError>;
 
+/// What an agent that runs knows besides its configuration.
+pub struct Live<'a> {
+    pub links: Links<'a>,
+    /// What is known of a request's credential.
+    pub credential: &'a dyn Fn(&RequestHead, &Plan) -> Option<Credential>,
+}
+
 pub async fn post(
     State(agent): State<Arc<Agent>>,
     question: Result<Json<Question>, JsonRejection>,
@@ -46,8 +54,11 @@ pub async fn post(
     let (carriers, here, distances) = (&config.scope, &config.site, agent.shared.liveness.distances());
     let world = World { snapshot: &snapshot, distances: &distances, profiles: &profiles, carriers, here };
     let guarded = agent.known().guarded.clone();
-    let links = |head: &RequestHead, orig| ids::explained(&agent.shared, &config, &snapshot, head, orig);
-    Ok(document("Explanation", explain(&question, &addresses, &world, &guarded, &links)?))
+    let live = Live {
+        links: &|head, orig| ids::explained(&agent.shared, &config, &snapshot, head, orig),
+        credential: &|head, plan| tokens::explained(&agent.shared, head, plan),
+    };
+    Ok(document("Explanation", explain(&question, &addresses, &world, &guarded, &live)?))
 }
 
 /// The addresses of the URL's host.
@@ -81,7 +92,7 @@ pub fn explain(
     addresses: &[SocketAddr],
     world: &World<'_>,
     guarded: &[Guard],
-    links: Links<'_>,
+    live: &Live<'_>,
 ) -> Result<Map<String, Value>, ApiError> {
     let guard = addresses.iter().find_map(|address| guarded.iter().find(|guard| guard.address == *address));
     let service = addresses.iter().find_map(|address| Some((address, world.snapshot.at(*address).next()?)));
@@ -100,7 +111,7 @@ pub fn explain(
     answer.insert("scope-text".into(), question.scope.as_deref().into());
     if let Some(orig) = service.map(|(address, _)| *address).or(addresses.first().copied()) {
         let head = request(question, world)?;
-        if let Err(problem) = planned(&head, OrigDst::new(orig), world, links, &mut answer) {
+        if let Err(problem) = planned(&head, OrigDst::new(orig), world, live, &mut answer) {
             let problem = serde_json::from_slice(&problem.to_json("", Form::STANDARD)).unwrap_or_else(|_| json!({}));
             answer.insert("problem".into(), problem);
         }
@@ -116,18 +127,29 @@ fn planned(
     head: &RequestHead,
     orig: OrigDst,
     world: &World<'_>,
-    links: Links<'_>,
+    live: &Live<'_>,
     answer: &mut Map<String, Value>,
 ) -> Result<(), Problem> {
-    let cause = links(head, orig);
+    let cause = (live.links)(head, orig);
     let follows = cause.as_ref().ok().and_then(Option::as_ref).filter(|cause| cause.follows);
     let workflow = follows.map(|cause| cause.found.workflow());
     let plan = plan::explain(&Asked { head, orig, session: None, workflow }, world)?;
     let own = plan
         .as_ref()
         .is_some_and(|plan| plan.scope.as_ref().is_some_and(|scope| scope.source != ScopeSource::Workflow));
-    if let Some(Value::Object(plan)) = plan.map(|plan| plan::render::document(&plan)) {
-        answer.extend(plan);
+    if let Some(plan) = &plan
+        && let Value::Object(document) = plan::render::document(plan)
+    {
+        answer.extend(document);
+        if let Some(credential) = (live.credential)(head, plan) {
+            answer.insert(
+                "credential".into(),
+                json!({ "home": credential.home.as_ref().map(|home| &home.site), "known": credential.known() }),
+            );
+            if let Some(Value::Array(reasons)) = answer.get_mut("reasons") {
+                reasons.push(json!({ "code": "credential", "text": credential.text() }));
+            }
+        }
     }
     // Its own scope outranks them all.
     match cause {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::admin::explain::{self, Question};
+use crate::admin::explain::{self, Live, Question};
 use crate::cli::agent::Arguments;
 use crate::config::{self, Config};
 use crate::kernel;
@@ -85,7 +85,8 @@ fn explain(arguments: &Arguments, words: &[String]) -> anyhow::Result<ExitCode> 
     let world = World { snapshot: &snapshot, distances: &distances, profiles: &profiles, carriers, here };
     // Nothing is under way here.
     let guarded = guards(&snapshot, &Aliases::default());
-    let answer = explain::explain(&question, &addresses, &world, &guarded, &|_, _| Ok(None))?;
+    let live = Live { links: &|_, _| Ok(None), credential: &|_, _| None };
+    let answer = explain::explain(&question, &addresses, &world, &guarded, &live)?;
     let refused = answer.contains_key("problem");
     print(&crate::cli::explain::text(&serde_json::Value::Object(answer)))?;
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })

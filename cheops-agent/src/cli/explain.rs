@@ -1,5 +1,8 @@
-//! `cheops explain [--scope EXPR] [-H FIELD]… METHOD URL`
+//! `cheops explain [--scope EXPR] [-H FIELD|@FILE]… METHOD URL`
 
+use std::io::Read as _;
+
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -7,12 +10,13 @@ use super::output::{Rows, field, items};
 use super::{Context, Exit};
 
 #[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
 pub struct Arguments {
     /// As if the request carried this scope
     #[arg(long, value_name = "EXPR")]
     scope: Option<String>,
-    /// As if the request had this header field; may be repeated
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    /// As if the request had this header field, or those of a file; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE|@FILE")]
     headers: Vec<String>,
     /// The request's method, such as GET
     method: String,
@@ -20,8 +24,20 @@ pub struct Arguments {
     url: String,
 }
 
+// Paragraphs in one line each: they are wrapped as wide as the terminal is.
+const HELP: &str = "\
+Everybody on this host can read a command line: a token comes by a file, or by standard input (-H @-), one header field \
+a line. Nothing of its value is printed or kept; what is said of it is where it was issued, as far as this agent knows:
+    echo \"X-Auth-Token: $(openstack token issue -f value -c id)\" |
+        cheops explain -H @- --scope '{Glance: Paris}' GET http://10.77.1.1:9292/v2/images";
+
+/// More than any head that an agent takes.
+const LONGEST: u64 = 1 << 20;
+
 pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
-    let question = json!({ "method": arguments.method, "url": arguments.url, "scope": arguments.scope, "headers": arguments.headers });
+    let headers = fields(&arguments.headers)?;
+    let question =
+        json!({ "method": arguments.method, "url": arguments.url, "scope": arguments.scope, "headers": headers });
     let document = context.client.post("/v1/explain", &question)?;
     let rows = Rows {
         header: &["SITE"],
@@ -30,6 +46,28 @@ pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
     };
     context.output.print(&document, &rows, || text(&document))?;
     Ok(if document.get("problem").is_some_and(|problem| !problem.is_null()) { Exit::No } else { Exit::Yes })
+}
+
+/// Header fields as they were written, or as the lines of the files that were named.
+fn fields(written: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut fields = Vec::new();
+    for one in written {
+        let Some(file) = one.strip_prefix('@') else {
+            fields.push(one.clone());
+            continue;
+        };
+        let source: Box<dyn std::io::Read> = match file {
+            "-" => Box::new(std::io::stdin().lock()),
+            file => Box::new(std::fs::File::open(file).with_context(|| format!("can't read {file}"))?),
+        };
+        let mut text = String::new();
+        source.take(LONGEST + 1).read_to_string(&mut text).with_context(|| format!("can't read {file}"))?;
+        if text.len() as u64 > LONGEST {
+            bail!("{file} is too long for a request's head: {LONGEST} bytes at most");
+        }
+        fields.extend(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
+    }
+    Ok(fields)
 }
 
 /// The explanation for people.
@@ -47,6 +85,14 @@ pub fn text(document: &Value) -> String {
     line("kind", field(document, "resource-kind"));
     for name in ["id", "operation", "entry", "scope", "plan", "sites"] {
         line(name, field(document, name));
+    }
+    if let Some(credential) = document.get("credential") {
+        let known = match field(credential, "known").as_str() {
+            "issued" | "told" => "issued by",
+            "guessed" => "probably issued by",
+            _ => "of a site that isn't known",
+        };
+        line("token", format!("{known} {}", field(credential, "home")).trim_end_matches(" -").to_owned());
     }
     if let Some(link) = document.get("link") {
         let used =
