@@ -3,15 +3,16 @@
 
 #[path = "discovery/scene.rs"]
 mod scene;
+#[path = "discovery/tls.rs"]
+mod tls;
 
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
 
-use cheops_tests::lab::{eventually, program};
+use cheops_tests::lab::program;
 use serde_json::{Value, json};
 
-use scene::{PASSWORD, Scene, TOKEN, answer, catalog, entry};
+use scene::{PASSWORD, Scene, TOKEN, answer, entry};
 
 use super::{NO, PARTIAL, USAGE, YES, complaint, exits, out};
 
@@ -304,44 +305,17 @@ fn check_compares_what_is_configured_with_the_catalog() -> anyhow::Result<()> {
 }
 
 #[test]
-fn keystone_over_tls_is_believed_as_the_settings_say() -> anyhow::Result<()> {
+fn a_proxy_that_is_not_used_is_named_when_keystone_can_not_be_reached() -> anyhow::Result<()> {
     let mut scene = Scene::new()?;
-    scene.keystones.clear();
-    let host = scene.agent().host().clone();
-    let key = rcgen::KeyPair::generate()?;
-    let certificate = rcgen::CertificateParams::new([host.ipv4().to_string()])?.self_signed(&key)?;
-    let path = |name: &str| scene.clouds.path().join(name);
-    std::fs::write(path("keystone.pem"), certificate.pem() + &key.serialize_pem())?;
-    std::fs::write(path("ca.pem"), certificate.pem())?;
-    std::fs::write(path("answer.json"), json!({ "token": { "catalog": catalog(&host) } }).to_string())?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/commands/keystone.py");
-    let address = host.ipv4().to_string();
-    let mut server = host.command("/usr/bin/python3");
-    server.args([&script.to_string_lossy(), &address[..], "5443"]).current_dir(scene.clouds.path());
-    let mut server = server.spawn()?;
-    let up = eventually(Duration::from_secs(10), || host.connect(host.at(5443)).is_ok());
-    let url = format!("https://{address}:5443");
-    let imported = |more: &[(&str, &str)]| {
-        let given =
-            [("OS_AUTH_URL", url.as_str()), ("OS_USERNAME", "demo"), ("OS_PASSWORD", PASSWORD), ("OS_PROJECT_ID", "7")];
-        let config = scene.config();
-        scene.run(&["services", "import", "openstack", "--dry-run", "--config", &config], &[&given[..], more].concat())
-    };
-    let outcomes =
-        [&[("OS_CACERT", "ca.pem")] as &[_], &[("OS_INSECURE", "true")], &[], &[("OS_CACERT", "answer.json")]]
-            .map(imported);
-    _ = server.kill();
-    server.wait()?;
-    assert!(up, "no TLS server");
-    let [trusted, anybody, system, no_authority] = outcomes;
-    for output in [trusted?, anybody?] {
-        exits(&output, YES);
-        assert!(out(&output).contains("Glance"), "{}", out(&output));
-    }
-    for (output, part) in [(system?, "(cacert, OS_CACERT)"), (no_authority?, "it holds no certificate")] {
-        exits(&output, NO);
-        hushed(&output);
-        assert!(out(&output).contains(part), "{part}: {}", out(&output));
-    }
+    let proxy = [("http_proxy", "http://10.77.1.1:1"), ("HTTPS_PROXY", "http://10.77.1.1:1")];
+    let config = scene.config();
+    let import = ["services", "import", "openstack", "--dry-run", "--config", &config, "--cloud", "berlin"];
+    let output = scene.run(&import, &proxy)?;
+    exits(&output, YES);
+    assert!(!(out(&output) + &complaint(&output)).contains("proxy"), "Keystone is reached directly");
+    scene.keystones[0].stop();
+    let output = scene.run(&import, &proxy)?;
+    exits(&output, NO);
+    assert!(out(&output).contains("; http_proxy is set, but no proxy is used"), "{}", out(&output));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! One question to Keystone: HTTP/1.1, with TLS where its URL says so.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -38,6 +39,14 @@ pub enum Trust {
     Anybody,
 }
 
+/// How both ends prove who they are.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub trust: Trust,
+    /// The files of the certificate that is shown, and of its key, where Keystone wants one.
+    pub shown: Option<(PathBuf, PathBuf)>,
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -56,23 +65,42 @@ pub enum ConnectError {
         "would be checked by the system's authorities, and none can be read: {0}; name its own (cacert, OS_CACERT)"
     )]
     NoAuthorities(String),
+    #[error("would be shown the certificate of {} (cert, key), which can't be used: {why}", .path.display())]
+    Shown { path: PathBuf, why: String },
     #[error("can't be asked: {0}")]
     Setup(String),
+    #[error("wants to be shown a certificate that it knows: name it and its key (cert and key, OS_CERT and OS_KEY)")]
+    Unshown,
     #[error("gives no answer that can be read: {0}")]
     Broken(String),
 }
 
-/// Sends JSON, and gives the answer's status and body.
-pub async fn post(
-    to: &EndpointUrl,
-    path: &str,
-    body: &Value,
-    trust: &Trust,
-) -> Result<(StatusCode, Bytes), ConnectError> {
-    tokio::time::timeout(PATIENCE, asked(to, path, body, trust)).await.map_err(|_| ConnectError::Late)?
+impl ConnectError {
+    /// TLS 1.3 tells only after the handshake that a certificate is wanted, or another one.
+    fn broken(error: &(dyn Error + 'static)) -> Self {
+        fn cause<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+            (*error).source()
+        }
+        let causes = || std::iter::successors(Some(error), cause);
+        let alerts =
+            [AlertDescription::CertificateRequired, AlertDescription::UnknownCA, AlertDescription::BadCertificate];
+        let is_alert = |cause: &(dyn Error + 'static)| {
+            let sealed = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref()?.downcast_ref());
+            matches!(sealed, Some(rustls::Error::AlertReceived(alert)) if alerts.contains(alert))
+        };
+        if causes().any(is_alert) {
+            return Self::Unshown;
+        }
+        Self::Broken(causes().map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    }
 }
 
-async fn asked(to: &EndpointUrl, path: &str, body: &Value, trust: &Trust) -> Result<(StatusCode, Bytes), ConnectError> {
+/// Sends JSON, and gives the answer's status and body.
+pub async fn post(to: &EndpointUrl, path: &str, body: &Value, tls: &Tls) -> Result<(StatusCode, Bytes), ConnectError> {
+    tokio::time::timeout(PATIENCE, asked(to, path, body, tls)).await.map_err(|_| ConnectError::Late)?
+}
+
+async fn asked(to: &EndpointUrl, path: &str, body: &Value, tls: &Tls) -> Result<(StatusCode, Bytes), ConnectError> {
     let request = Request::builder()
         .method(Method::POST)
         .uri(format!("{}{path}", to.prefix))
@@ -87,7 +115,7 @@ async fn asked(to: &EndpointUrl, path: &str, body: &Value, trust: &Trust) -> Res
         return exchange(stream, request).await;
     }
     let name = ServerName::try_from(to.host.clone()).map_err(|error| ConnectError::Setup(error.to_string()))?;
-    let connector = TlsConnector::from(Arc::new(client(trust)?));
+    let connector = TlsConnector::from(Arc::new(client(tls)?));
     exchange(connector.connect(name, stream).await.map_err(ConnectError::Tls)?, request).await
 }
 
@@ -95,28 +123,34 @@ async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), ConnectError> {
-    let broken = |error: hyper::Error| ConnectError::Broken(error.to_string());
+    let broken = |error: hyper::Error| ConnectError::broken(&error);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let _connection = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
     let answer = sender.send_request(request).await.map_err(broken)?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), LONGEST).collect().await;
-    Ok((status, body.map_err(|error| ConnectError::Broken(error.to_string()))?.to_bytes()))
+    Ok((status, body.map_err(|error| ConnectError::broken(&*error))?.to_bytes()))
 }
 
-fn client(trust: &Trust) -> Result<ClientConfig, ConnectError> {
+fn client(tls: &Tls) -> Result<ClientConfig, ConnectError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| ConnectError::Setup(error.to_string()))?;
-    let builder = match trust {
-        Trust::Anybody => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth()
-        }
-        Trust::System => builder.with_root_certificates(system()?).with_no_client_auth(),
-        Trust::File(path) => builder.with_root_certificates(of_file(path)?).with_no_client_auth(),
+    let builder = match &tls.trust {
+        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+        Trust::System => builder.with_root_certificates(system()?),
+        Trust::File(path) => builder.with_root_certificates(of_file(path)?),
     };
-    Ok(builder)
+    let Some((certificate, key)) = &tls.shown else { return Ok(builder.with_no_client_auth()) };
+    let unusable = |path: &Path, why: String| ConnectError::Shown { path: path.to_owned(), why };
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(|all| all.collect::<Result<Vec<_>, _>>());
+    let chain = chain.map_err(|error| unusable(certificate, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(unusable(certificate, "it holds no certificate".to_owned()));
+    }
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, error.to_string()))?;
+    builder.with_client_auth_cert(chain, secret).map_err(|error| unusable(certificate, error.to_string()))
 }
 
 fn system() -> Result<RootCertStore, ConnectError> {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::connect::{self, ConnectError, Trust};
+use super::connect::{self, ConnectError, Tls, Trust};
 use super::settings::Cloud;
 use crate::config::endpoint_url;
 
@@ -58,8 +58,8 @@ pub enum KeystoneError {
          v3applicationcredential"
     )]
     AuthType(String, String),
-    #[error("Keystone at {0} {1}")]
-    Connect(String, ConnectError),
+    #[error("Keystone at {place} {error}{}", unused(.proxy))]
+    Connect { place: String, error: ConnectError, proxy: Option<&'static str> },
     #[error(
         "Keystone at {0} refuses the credentials of the cloud \"{1}\" (401): look at the user, its domain, the password and \
          the project"
@@ -99,9 +99,12 @@ pub async fn token(cloud: &Cloud) -> Result<Token, KeystoneError> {
         (false, Some(path)) => Trust::File(path),
         (false, None) => Trust::System,
     };
-    let (status, body) = connect::post(&to, "/v3/auth/tokens", &body, &trust)
-        .await
-        .map_err(|error| KeystoneError::Connect(place.clone(), error))?;
+    let tls = Tls { trust, shown: cloud.certificate() };
+    let (status, body) = connect::post(&to, "/v3/auth/tokens", &body, &tls).await.map_err(|error| {
+        let is_way = matches!(error, ConnectError::Unreachable(_) | ConnectError::Late);
+        let proxy = cloud.proxy(if to.https { "https" } else { "http" }).filter(|_| is_way);
+        KeystoneError::Connect { place: place.clone(), error, proxy }
+    })?;
     match status.as_u16() {
         200 | 201 => {}
         401 => return Err(KeystoneError::Refused(place, name())),
@@ -118,6 +121,13 @@ pub async fn token(cloud: &Cloud) -> Result<Token, KeystoneError> {
         return Err(KeystoneError::NoCatalog(name()));
     }
     Ok(answer.token)
+}
+
+/// The variable that names a proxy, which OpenStack's own command would have gone by.
+fn unused(proxy: &Option<&'static str>) -> String {
+    proxy
+        .map(|name| format!("; {name} is set, but no proxy is used: run this where Keystone is reached directly"))
+        .unwrap_or_default()
 }
 
 /// How a cloud proves who asks.

@@ -35,7 +35,12 @@ type Clouds = serde_json::Map<String, Value>;
 pub struct Cloud {
     pub name: String,
     settings: BTreeMap<String, String>,
+    /// The variables that name a proxy, as `requests` reads them.
+    proxies: Vec<&'static str>,
 }
+
+/// By the scheme of what is asked for; `requests` reads the lower case first.
+const PROXIES: [&str; 6] = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
 impl fmt::Debug for Cloud {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,7 +137,11 @@ impl Environment {
             let name = name.strip_prefix("OS_").filter(|_| !value.is_empty())?;
             Some((name.to_ascii_lowercase(), value.clone()))
         });
-        Cloud { name: OF_VARIABLES.to_owned(), settings: settings.collect() }
+        Cloud { name: OF_VARIABLES.to_owned(), settings: settings.collect(), proxies: self.proxies() }
+    }
+
+    fn proxies(&self) -> Vec<&'static str> {
+        PROXIES.into_iter().filter(|name| self.get(name).is_some()).collect()
     }
 
     /// The file with the clouds and, laid over it, the one with their secrets.
@@ -189,7 +198,7 @@ impl Environment {
         if let Some(region) = settings.remove("regions") {
             settings.entry("region_name".to_owned()).or_insert(region);
         }
-        Ok(Cloud { name: name.to_owned(), settings })
+        Ok(Cloud { name: name.to_owned(), settings, proxies: self.proxies() })
     }
 }
 
@@ -241,7 +250,24 @@ impl Cloud {
 
     /// The authority of Keystone's certificate, if it isn't one of the system's.
     pub fn authority(&self) -> Option<PathBuf> {
-        let path = self.get("cacert")?;
+        self.path("cacert")
+    }
+
+    /// The certificate that Keystone is shown, and its key, which may stand in the same file.
+    pub fn certificate(&self) -> Option<(PathBuf, PathBuf)> {
+        let certificate = self.path("cert")?;
+        let key = self.path("key").unwrap_or_else(|| certificate.clone());
+        Some((certificate, key))
+    }
+
+    /// The variable that names a proxy for such a URL.
+    pub fn proxy(&self, scheme: &str) -> Option<&'static str> {
+        let is_for = |name: &&&str| [scheme, "all"].iter().any(|of| name.to_ascii_lowercase() == format!("{of}_proxy"));
+        self.proxies.iter().find(is_for).copied()
+    }
+
+    fn path(&self, setting: &str) -> Option<PathBuf> {
+        let path = self.get(setting)?;
         match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
             (Some(below), Some(home)) => Some(Path::new(&home).join(below)),
             _ => Some(path.into()),
@@ -251,7 +277,7 @@ impl Cloud {
     #[cfg(test)]
     pub(super) fn of(settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self { name: "test".to_owned(), settings: settings.collect() }
+        Self { name: "test".to_owned(), settings: settings.collect(), proxies: Vec::new() }
     }
 }
 

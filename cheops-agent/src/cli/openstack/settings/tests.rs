@@ -112,3 +112,18 @@ fn what_is_wrong_is_said_without_what_stands_there() {
     let error = vendor.cloud(Some("a")).expect_err("no such vendor").to_string();
     assert!(error.contains("vendor \"rackspace\"") && error.contains("write its auth_url"), "{error}");
 }
+
+#[test]
+fn certificates_and_proxies_are_known_of() {
+    let clouds =
+        "clouds: {a: {auth: {auth_url: 'https://k'}, cert: /tls/me.pem, key: ~/me.key}, b: {cert: both.pem}, c: {}}";
+    let variables = [("https_proxy", "http://proxy:3128"), ("HTTP_PROXY", "")];
+    let (_directory, environment) = environment(&variables, &[("clouds.yaml", clouds)]);
+    let cloud = |name: &str| environment.cloud(Some(name)).expect("known");
+    let (certificate, key) = cloud("a").certificate().expect("one");
+    assert_eq!(certificate, Path::new("/tls/me.pem"));
+    assert!(key.is_absolute() && key.ends_with("me.key"), "{}", key.display());
+    assert_eq!(cloud("b").certificate(), Some(("both.pem".into(), "both.pem".into())), "both stand in one file");
+    assert_eq!(cloud("c").certificate(), None);
+    assert_eq!((cloud("a").proxy("https"), cloud("a").proxy("http")), (Some("https_proxy"), None));
+}
