@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -103,14 +103,15 @@ pub fn missing(wanted: &[Package]) -> Vec<Package> {
 /// Installs what is missing of `wanted`.
 pub fn ensure(wanted: &[Package]) -> Result<()> {
     let missing = missing(wanted);
+    let is_root = nix::unistd::Uid::effective().is_root();
     if missing.is_empty() {
-        return Ok(());
+        return if is_root && begun().exists() { finish(NoServices::begin()?) } else { Ok(()) };
     }
     let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     if !has_apt() {
         bail!("this is no Debian: install by hand what corresponds to {}", names.join(" "));
     }
-    if !nix::unistd::Uid::effective().is_root() {
+    if !is_root {
         bail!("root is needed to install packages; as root: apt-get install {}", names.join(" "));
     }
     println!("▸ installing Debian packages");
@@ -118,17 +119,49 @@ pub fn ensure(wanted: &[Package]) -> Result<()> {
         println!("    {:<23} {}", package.name, package.why);
     }
     refresh_lists()?;
+    let quiet = NoServices::begin()?;
+    if was_interrupted() {
+        println!("▸ dpkg --configure -a: an installation was interrupted");
+        let mut configure = Command::new("dpkg");
+        run::step("dpkg-configure", configure.args(["--configure", "-a"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    note(&names)?;
     let mut install = apt();
     install.args(["install", "--yes", "--no-install-recommends"]).args(&names);
-    let quiet = NoServices::begin()?;
     run::step("apt-install", &mut install)?;
+    finish(quiet)
+}
+
+/// Names what is being installed, so that a set-up that goes on finishes with all of it.
+fn begun() -> PathBuf {
+    run::tools().join("installing")
+}
+
+fn note(names: &[&str]) -> Result<()> {
+    let before = std::fs::read_to_string(begun()).unwrap_or_default();
+    std::fs::create_dir_all(run::tools())?;
+    std::fs::write(begun(), format!("{before}{}\n", names.join("\n")))
+        .with_context(|| format!("can't write {}", begun().display()))
+}
+
+/// Lets no service of what was installed start with the next boot either.
+fn finish(quiet: NoServices) -> Result<()> {
     drop(quiet);
-    let services = SERVICES.iter().filter(|(package, _)| names.contains(package));
-    for (_, service) in services {
+    let begun = begun();
+    let text = std::fs::read_to_string(&begun).with_context(|| format!("can't read {}", begun.display()))?;
+    let names: Vec<&str> = text.lines().collect();
+    for (_, service) in SERVICES.iter().filter(|(package, _)| names.contains(package)) {
         // Without systemd there is none, and nothing to disable.
         drop(run::output(Command::new("systemctl").args(["disable", service])));
     }
-    Ok(())
+    std::fs::remove_file(&begun).with_context(|| format!("can't remove {}", begun.display()))
+}
+
+/// Whether dpkg was ended in the middle, as apt-get sees it, which then refuses to install anything.
+fn was_interrupted() -> bool {
+    let journal = std::fs::read_dir("/var/lib/dpkg/updates").into_iter().flatten().flatten();
+    let is_part = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    journal.map(|entry| entry.file_name()).any(|name| name.to_str().is_some_and(is_part))
 }
 
 /// Services of packages that are here for their programs alone: not started at the next boot either.
@@ -143,12 +176,18 @@ const SERVICES: &[(&str, &str)] = &[
 struct NoServices(Option<&'static Path>);
 
 impl NoServices {
+    /// What tells it from a policy of the host's own, also when a set-up that was killed left it behind.
+    const TEXT: &str = "#!/bin/sh\n# While cargo xtask setup installs packages.\nexit 101\n";
+
     fn begin() -> Result<Self> {
         let path = Path::new("/usr/sbin/policy-rc.d");
+        if std::fs::read_to_string(path).is_ok_and(|text| text == Self::TEXT) {
+            return Ok(Self(Some(path)));
+        }
         let mut options = std::fs::File::options();
         match options.write(true).create_new(true).mode(0o755).open(path) {
             Ok(mut file) => {
-                file.write_all(b"#!/bin/sh\nexit 101\n")?;
+                file.write_all(Self::TEXT.as_bytes())?;
                 Ok(Self(Some(path)))
             }
             // The host has a policy of its own.
@@ -175,7 +214,8 @@ pub fn refresh_lists() -> Result<()> {
         Some(age < Duration::from_secs(24 * 3600))
     };
     let any = std::fs::read_dir(lists).into_iter().flatten().flatten();
-    let indexed = any.filter(|entry| entry.file_name().to_string_lossy().ends_with("Packages"));
+    // `…_main_binary-amd64_Packages`, or compressed.
+    let indexed = any.filter(|entry| entry.file_name().to_string_lossy().contains("_Packages"));
     if indexed.map(|entry| entry.path()).any(|path| path.exists()) && fresh(lists) == Some(true) {
         return Ok(());
     }

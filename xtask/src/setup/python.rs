@@ -25,14 +25,24 @@ impl Wheel {
         run::tools().join(self.name)
     }
 
-    /// Says what was installed, so that another version is noticed.
     fn mark(&self) -> PathBuf {
         self.folder().join("installed")
     }
 
+    /// What the mark says of what is wanted here: another version is noticed, and a folder that was moved or copied, as its
+    /// programs name the interpreter by the old path.
+    fn wanted(&self) -> String {
+        format!("{}\n{}\n", self.requirement, self.folder().display())
+    }
+
+    /// Whether it is there, and its interpreter still runs: the system's may have become another version.
+    fn is_whole(&self) -> bool {
+        fs::read_to_string(self.mark()).is_ok_and(|installed| installed == self.wanted())
+            && run::output(Command::new(self.folder().join("bin/python")).args(["-c", "import pip"])).is_some()
+    }
+
     fn missing(&self) -> Option<String> {
-        let installed = fs::read_to_string(self.mark()).unwrap_or_default();
-        (installed != self.requirement).then(|| self.requirement.to_owned())
+        (!self.is_whole()).then(|| self.requirement.to_owned())
     }
 
     fn ensure(&self) -> Result<()> {
@@ -45,7 +55,7 @@ impl Wheel {
         run::step("venv", venv.args(["-m", "venv", "--clear"]).arg(self.folder()))?;
         let mut pip = Command::new(self.folder().join("bin/pip"));
         run::step("pip", pip.args(["install", "--disable-pip-version-check", self.requirement]))?;
-        fs::write(self.mark(), self.requirement).with_context(|| format!("can't write {}", self.mark().display()))
+        fs::write(self.mark(), self.wanted()).with_context(|| format!("can't write {}", self.mark().display()))
     }
 }
 
