@@ -11,6 +11,9 @@ use cheops_tests::lab::{Host, eventually};
 
 use cheops_tests::interrupt;
 
+/// How long a spectator waits at most.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A place where commands are typed: a host, and what the shell there knows.
 pub struct Shell {
     pub host: Host,
@@ -67,10 +70,10 @@ impl Shell {
                 false
             }
         };
-        let fitted = eventually(Duration::from_secs(30), || interrupt::check().is_err() || good());
+        let fitted = eventually(PATIENCE, || interrupt::check().is_err() || good());
         interrupt::check()?;
         if !fitted {
-            bail!("{what}: not within 30 s; {line} says: {last}");
+            bail!("{what}: not within {} s; {line} says: {last}", PATIENCE.as_secs());
         }
         Ok(())
     }
