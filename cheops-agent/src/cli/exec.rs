@@ -29,22 +29,23 @@ pub struct Arguments {
     command: Vec<OsString>,
 }
 
+// Paragraphs in one line each: they are wrapped as wide as the terminal is.
 const HELP: &str = "\
-Every request to a guarded endpoint that the command, or a process that it starts, makes without a scope of its own
+Every request to a guarded endpoint that the command, or a process that it starts, makes without a scope of its own \
 carries this one. The command doesn't know. With
     alias openstack='cheops exec -- openstack'
 the scope can stand among the command's arguments, up to a --:
     openstack server create my-vm --image debian --scope '{Nova: Berlin, Glance: Paris}'
-Without quotes a scope arrives whole only if it has none of &, |, ;, *, ( and ), and a space behind each comma. A command
+Without quotes a scope arrives whole only if it has none of &, |, ;, *, ( and ), and a space behind each comma. A command \
 with a --scope of its own keeps that if the scope stands before the command, or behind a --.
 
-The exit status is the command's own; before it runs: 2 when the scope is wrong, 5 when the agent can't be reached, 6
+The exit status is the command's own; before it runs: 2 when the scope is wrong, 5 when the agent can't be reached, 6 \
 when it refuses. Without a scope the command runs as it is, also without an agent.
 
-A connection whose scope can't be honoured (TLS without the endpoint's certificate, HTTP/2, CONNECT) is reset, never
-served without its scope: see the agent's log, and cheops_connections_refused_total{reason=\"scope-not-honoured\"}. A
-process that moves itself to another cgroup (a login, systemd-run, a container engine) or network namespace leaves
-the session.";
+A connection whose scope can't be honoured (TLS without the endpoint's certificate, HTTP/2, CONNECT) is reset, never \
+served without its scope: see the agent's log, and cheops_connections_refused_total{reason=\"scope-not-honoured\"}. A \
+process that moves itself to another cgroup (a login, systemd-run, a container engine) or network namespace leaves the \
+session.";
 
 pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<Exit> {
     let line = match arguments::line(arguments.scope, arguments.command) {

@@ -57,10 +57,12 @@ enum Platform {
 /// What services of the catalog are described by.
 const PROFILE: &str = "openstack";
 
+// Paragraphs in one line each: they are wrapped as wide as the terminal is.
 const HELP: &str = "\
-Credentials are found as OpenStack's own command finds them: clouds.yaml and secure.yaml in the working directory,
-~/.config/openstack or /etc/openstack, or the OS_* variables of an openrc. Passwords, tokens and application credentials
-(auth v3) will do; nothing of them is kept. With a cloud for each site
+Credentials are found as OpenStack's own command finds them: clouds.yaml and secure.yaml in the working directory, \
+~/.config/openstack or /etc/openstack, or the OS_* variables of an openrc. Passwords, tokens and application credentials \
+(auth v3) will do, with a certificate (cert, key) where Keystone wants one; nothing of them is kept. Keystone is asked \
+directly, by no proxy. With a cloud for each site
     cheops services import openstack --cloud Berlin=berlin --cloud Paris=paris
 all of them are written. What the file says of other sites stays, and what other files say of a service at a site holds.
 
