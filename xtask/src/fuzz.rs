@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::run;
 use crate::setup::{self, Need, fuzzer};
 
-/// What the targets are built for. cargo-fuzz's own choice depends on how it was built itself.
+/// What the targets are built for. It is named, so that build scripts aren't instrumented.
 const TRIPLE: &str =
     if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
 
@@ -72,7 +72,6 @@ pub fn suite(done: impl Fn(&str, bool) + Sync) -> Result<(usize, Vec<Found>)> {
 /// Builds, and runs two targets at a time; those that found something.
 fn run_all(chosen: &[String], seconds: u32, done: impl Fn(&str, bool) + Sync) -> Result<Vec<Found>> {
     setup::ensure(&[Need::Build])?;
-    fuzzer::ensure()?;
     let program = build()?;
     let (next, failed) = (Mutex::new(chosen.iter()), Mutex::new(Vec::new()));
     let work = || -> Result<()> {
@@ -123,9 +122,9 @@ fn build() -> Result<PathBuf> {
     let sanitizer = if fuzzer::has_sanitizer() { "address" } else { "none" };
     println!("▸ building the targets (the first time takes one to five minutes); sanitizer: {sanitizer}");
     let target = run::root().join("target/fuzz");
-    let mut build = fuzzer::cargo_fuzz();
-    build.args(["build", "--fuzz-dir"]).arg(workspace());
-    build.args(["--target", TRIPLE, "--sanitizer", sanitizer, "--target-dir"]).arg(&target);
+    let mut build = fuzzer::cargo();
+    build.args(["build", "--release", "--target", TRIPLE, "--manifest-path"]);
+    build.arg(workspace().join("Cargo.toml")).arg("--target-dir").arg(&target);
     run::step("fuzz-build", &mut build)?;
     Ok(target.join(TRIPLE).join("release").join(PROGRAM))
 }

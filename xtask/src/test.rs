@@ -51,7 +51,7 @@ macro_rules! on_lab {
     };
 }
 
-/// The suite that is the fuzz targets themselves, which cargo-fuzz builds.
+/// The suite that is the fuzz targets themselves.
 const FUZZ: &str = "fuzz";
 
 /// The suite that needs OpenStack installed.

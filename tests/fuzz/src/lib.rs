@@ -1,5 +1,5 @@
 //! What must hold for any bytes from outside. Each target is a function of bytes that panics when it doesn't hold:
-//! cargo-fuzz runs it on bytes that it makes up (`cargo xtask fuzz`), the suite `corpus` on the seeds in `corpus/`.
+//! libFuzzer runs it on bytes that it makes up (`cargo xtask fuzz`), the suite `corpus` on the seeds in `corpus/`.
 
 #![forbid(unsafe_code)]
 

@@ -1,48 +1,34 @@
-//! cargo-fuzz, and the compiler that the fuzz targets are built with.
+//! What the fuzz targets are built with: the compiler, and what it is told so that libFuzzer sees where bytes lead to. It
+//! is what cargo-fuzz would tell it, without building cargo-fuzz, and with more than one codegen unit: the agent's crate
+//! would be compiled on one processor.
 
-use std::path::PathBuf;
 use std::process::Command;
-
-use anyhow::Result;
 
 use crate::run;
 
-const VERSION: &str = "0.13.2";
+/// Counters and comparisons, as libFuzzer reads them.
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+                        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+                        -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-sanitizer-coverage-stack-depth \
+                        -Cllvm-args=-simplifycfg-branch-fold-threshold=0 --cfg fuzzing -Cdebug-assertions";
 
-/// Installs cargo-fuzz into the project's own tools, unless it is there.
-pub fn ensure() -> Result<()> {
-    if run::output(Command::new(program()).arg("--version")).is_some_and(|said| said.contains(VERSION)) {
-        return Ok(());
-    }
-    println!("▸ building cargo-fuzz {VERSION} into target/tools: it builds the targets with libFuzzer");
-    let mut install = run::cargo();
-    install.args(["install", "cargo-fuzz", "--locked", "--version", VERSION, "--root"]).arg(root());
-    // One target folder, so that an interrupted build goes on.
-    install.arg("--target-dir").arg(run::tools().join("cargo-fuzz-build"));
-    run::step("cargo-fuzz", &mut install)
-}
+/// Only a nightly compiler has it.
+const SANITIZER: &str = "-Zsanitizer=address";
 
 /// Whether rustup's nightly is there: it alone has the address sanitizer.
 pub fn has_sanitizer() -> bool {
     run::output(run::command("rustc").args(["+nightly", "--version"])).is_some()
 }
 
-/// `cargo fuzz`, with the compiler that serves here.
-pub fn cargo_fuzz() -> Command {
+/// cargo, with the compiler that serves here and what it is told.
+pub fn cargo() -> Command {
     let sanitizer = has_sanitizer();
     let mut cargo = run::command("cargo");
+    let mut flags = COVERAGE.to_owned();
     if sanitizer {
         cargo.arg("+nightly");
+        flags = format!("{flags} {SANITIZER}");
     }
-    cargo.env("PATH", run::path_with(&root().join("bin")));
-    cargo.arg("fuzz");
+    cargo.env("RUSTFLAGS", flags);
     cargo
-}
-
-fn root() -> PathBuf {
-    run::tools().join(format!("cargo-fuzz-{VERSION}"))
-}
-
-fn program() -> PathBuf {
-    root().join("bin/cargo-fuzz")
 }
