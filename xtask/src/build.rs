@@ -42,11 +42,21 @@ fn ebpf_cargo() -> Result<Command> {
 /// An agent whose maps have another layout, which tests upgrade to: `next-layout/cheops-agent` beside the one of
 /// [`lab`], whose build has to follow, as both are built at the same place.
 pub fn next_layout() -> Result<()> {
-    const FEATURE: [&str; 2] = ["--features", "next-layout"];
     let mut ebpf = ebpf_cargo()?;
-    run::succeed(ebpf.args(FEATURE).args(["--target-dir", "target/next-layout"]))?;
+    run::succeed(ebpf.args(["--features", "next-layout", "--target-dir", "target/next-layout"]))?;
     let mut cargo = run::cargo();
-    cargo.args(["build", "--package", "cheops-agent", "--bin", "cheops-agent", "--locked"]).args(FEATURE);
+    // With the packages of `lab`: alone, what it depends on would be built once more, with fewer features.
+    cargo.args([
+        "build",
+        "--package",
+        "cheops-agent",
+        "--package",
+        "cheops-tests",
+        "--bin",
+        "cheops-agent",
+        "--locked",
+    ]);
+    cargo.args(["--features", "cheops-agent/next-layout"]);
     run::succeed(&mut cargo)?;
     let built = program("cheops-agent", false);
     let to = built.with_file_name("next-layout");

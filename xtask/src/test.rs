@@ -88,8 +88,13 @@ const SUITES: &[Suite] = &[
     Suite {
         name: SCALE,
         about: "up to a thousand sites on a simulated network: learning of deaths, bytes, estimates",
-        // The agent's part of it is optimised here, and nowhere else: everybody would wait for that.
+        // The agent's part of it is optimised here, and nowhere else: everybody would wait for that. What it depends on
+        // has the features, and is the build, of the other suites because of the other packages.
         cargo: &[
+            "--package",
+            "cheops-agent",
+            "--package",
+            "cheops-tests",
             "--package",
             "cheops-sim",
             "--test",
