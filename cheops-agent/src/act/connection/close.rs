@@ -1,8 +1,8 @@
 //! How a connection ends.
 
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -41,6 +41,9 @@ impl Connection {
                 let finished = tokio::time::timeout(limit, self.finish()).await;
                 if matches!(finished, Ok(Err(_))) {
                     reset(&self.client.stream);
+                    if let Some(service) = self.link.up() {
+                        reset(&service.stream);
+                    }
                     return;
                 }
                 self.link.end();
@@ -54,20 +57,28 @@ impl Connection {
         }
     }
 
-    /// Passes on what the service still says, until it closes.
+    /// Passes on what the service still says, until it closes; and that the client has ended. What the client still says
+    /// is for nobody.
     async fn finish(&mut self) -> std::io::Result<()> {
-        if self.client.ended()
-            && self.client.pending.is_empty()
-            && let Some(service) = self.link.up()
-        {
-            service.shut().await?;
-        }
         while let Some(service) = self.link.up() {
-            let rest: Bytes = service.pending.split().freeze();
-            self.client.send(rest).await?;
-            if service.ended() || service.fill().await? == 0 {
+            let client = &mut self.client;
+            client.pending.clear();
+            if client.ended() {
+                service.shut().await?;
+            }
+            client.send(service.pending.split().freeze()).await?;
+            if service.ended() {
                 break;
             }
+            std::future::poll_fn(|cx| {
+                if !client.ended()
+                    && let Poll::Ready(read) = client.poll_fill(cx)
+                {
+                    return Poll::Ready(read);
+                }
+                service.poll_fill(cx)
+            })
+            .await?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Several requests on a connection.
 
-use Step::{Close, End, Meet};
+use Step::{Close, End, Meet, Reset};
 use cheops_tests::lab::script::Step;
 
 use super::{CHUNKED, CHUNKED_ANSWER, Case, EXPECTS, GET, OK, case, filler, send, sized, wait};
@@ -204,6 +204,16 @@ fn last() -> Vec<Case> {
             "the service closes late after a last answer",
             vec![send(GET), wait(NO_MORE), End],
             vec![wait(GET), send(NO_MORE), Step::Rest(std::time::Duration::from_millis(300)), Close],
+        ),
+        case(
+            "the client resets after its last answer, and the service doesn't close",
+            vec![send(LAST), wait(OK), Meet, Reset],
+            vec![wait(LAST), send(OK), Meet, End],
+        ),
+        case(
+            "the client resets after the service's last answer",
+            vec![send(GET), wait(NO_MORE), Meet, Reset],
+            vec![wait(GET), send(NO_MORE), Meet, End],
         ),
         case(
             "the client ends its side after the last answer",
