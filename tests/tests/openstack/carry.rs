@@ -4,8 +4,12 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use cheops_tests::lab::openstack::{Api, Cloud, shared, well};
+use anyhow::Context;
+use cheops_tests::lab::openstack::{Api, Ask, Cloud, Token, shared, well};
 use cheops_tests::lab::{Agent, program};
+use serde_json::Value;
+
+use super::debian;
 
 /// A shell at Berlin's host, in which `openstack` is an alias as the README has it, for a user of Berlin.
 fn shell(cloud: &Cloud, script: &str) -> anyhow::Result<Output> {
@@ -70,6 +74,24 @@ fn what_the_shell_takes_for_itself_is_noticed_before_the_command_runs() -> anyho
     })
 }
 
+#[test]
+fn the_seeds_line_makes_a_server_of_another_sites_image() -> anyhow::Result<()> {
+    shared(|cloud| {
+        let berlin = cloud.site("Berlin");
+        let options = "--flavor tiny --nic none --wait -f value -c id";
+        let line =
+            format!("openstack server create my-vm {options} --image debian --scope {{Nova: Berlin, Glance: Paris}}");
+        let output = shell(cloud, &line)?;
+        let made = out(&output);
+        let id = made.split_whitespace().last().with_context(|| format!("no server: {made}{}", said(&output)))?;
+        let token = berlin.token("demo")?;
+        berlin.active(&token, id)?;
+        assert!(berlin.disk(id)? == debian(cloud).bytes, "another image than Paris's");
+        berlin.need(Api::Nova, &Ask::delete(&format!("/v2.1/servers/{id}")).token(&token))?;
+        Ok(())
+    })
+}
+
 /// The command asks Keystone for a token and for the catalog first: its own Keystone, as each site's passwords are its own.
 #[test]
 fn the_commands_own_token_is_of_the_entry_site() -> anyhow::Result<()> {
@@ -130,6 +152,59 @@ fn a_netrc_scopes_what_curl_and_the_command_ask() -> anyhow::Result<()> {
         let mut command = cloud.site("Berlin").openstack("demo");
         command.args(["image", "list", "-f", "value", "-c", "Name"]).env("NETRC", file.path());
         assert_eq!(well("openstack", &mut command)?, images("Berlin"), "off, it is a login that no service looks at");
+        Ok(())
+    })
+}
+
+/// What `cheops explain` at Berlin says of a request with this token, which comes by a file.
+fn explained(cloud: &Cloud, token: &Token, scope: &str, api: Api, path: &str) -> anyhow::Result<(String, Value)> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), format!("X-Auth-Token: {}\n", token.id))?;
+    let (agent, url) = (cloud.agent("Berlin"), format!("http://{}{path}", cloud.site("Berlin").host().at(api.port())));
+    let headers = format!("@{}", file.path().display());
+    let explain = |format: &str| {
+        let mut command = agent.cheops_command()?;
+        command.args(["explain", "-o", format, "-H", &headers, "--scope", scope, "GET", &url]);
+        let said = well("cheops explain", &mut command)?;
+        assert!(!said.contains(&token.id) && !said.contains(&token.id[..20]), "the token is shown: {said}");
+        Ok::<_, anyhow::Error>(said)
+    };
+    let document = explain("json")?;
+    Ok((explain("table")?, serde_json::from_str(&document)?))
+}
+
+#[test]
+fn explain_says_where_a_token_was_issued_and_who_is_asked_about_it() -> anyhow::Result<()> {
+    shared(|cloud| {
+        // Berlin's own, whose issue its agent saw.
+        let own = cloud.site("Berlin").token("demo")?;
+        let (text, document) = explained(cloud, &own, "{Glance: Paris}", Api::Glance, "/v2/images")?;
+        assert_eq!(
+            (&document["credential"]["home"], &document["credential"]["known"]),
+            (&"Berlin".into(), &"issued".into())
+        );
+        assert!(
+            text.contains("token      issued by Berlin\n") && text.contains("; Paris asks Berlin whether"),
+            "{text}"
+        );
+        let (text, _) = explained(cloud, &own, "{Glance: Berlin}", Api::Glance, "/v2/images")?;
+        assert!(!text.contains("asks"), "at home nobody else is asked: {text}");
+        // Paris's, which Paris's agent tells of once it comes by.
+        let theirs = cloud.site("Paris").token("demo")?;
+        let (text, document) = explained(cloud, &theirs, "{Nova: Berlin}", Api::Nova, "/v2.1/servers")?;
+        assert_eq!(document["credential"]["home"], Value::Null);
+        assert!(text.contains("token      of a site that isn't known\n"), "{text}");
+        let list = Ask::get("/v2.1/servers").token(&theirs).scope("{Nova: Berlin}");
+        cloud.site("Paris").need(Api::Nova, &list)?;
+        let (text, document) = explained(cloud, &theirs, "{Nova: Berlin}", Api::Nova, "/v2.1/servers")?;
+        assert_eq!(
+            (&document["credential"]["home"], &document["credential"]["known"]),
+            (&"Paris".into(), &"told".into())
+        );
+        assert!(
+            text.contains("token      issued by Paris\n") && text.contains("; Berlin asks Paris whether"),
+            "{text}"
+        );
         Ok(())
     })
 }
