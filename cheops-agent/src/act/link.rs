@@ -59,7 +59,7 @@ impl Link {
         if let State::Dialling(dial) = &mut self.state {
             self.begun = true;
             self.state = match ready!(dial.as_mut().poll(cx)) {
-                Ok(stream) => State::Up(Box::new(Wire::new(stream))),
+                Ok(stream) => State::Up(Box::new(Wire::connected(stream))),
                 Err(error) => State::Down(error),
             };
         }

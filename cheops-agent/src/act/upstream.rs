@@ -6,8 +6,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::libc;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpSocket, TcpStream};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
 
 use crate::accept::Origins;
 use crate::address::{ClientAddr, is_own};
@@ -120,16 +121,39 @@ pub async fn dial(
         return Err(DialError::Loop(to));
     }
     let failed = |error| DialError::Io { to, error };
-    let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking(), None).map_err(failed)?;
     if let Some(mark) = dialling.mark {
-        SockRef::from(&socket).set_mark(mark).map_err(failed)?;
+        socket.set_mark(mark).map_err(failed)?;
     }
     dialling.watch.over(&SockRef::from(&socket)).map_err(failed)?;
     origins.announce(socket.as_fd(), client).map_err(DialError::Announce)?;
-    match tokio::time::timeout(dialling.connect, socket.connect(to)).await {
+    match tokio::time::timeout(dialling.connect, connect(socket, to)).await {
         Ok(connected) => connected.map_err(failed),
         Err(_) => Err(DialError::Timeout { to, within: dialling.connect }),
     }
+}
+
+/// Connects a socket that doesn't block. A service of the same host has accepted, or refused, before the kernel returns:
+/// then nothing is waited for.
+async fn connect(socket: Socket, to: SocketAddr) -> io::Result<TcpStream> {
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+        _ => {}
+    }
+    let known = outcome(&socket);
+    let stream = TcpStream::from_std(socket.into())?;
+    if known == Some(PollFlags::POLLOUT) {
+        return Ok(stream);
+    }
+    stream.writable().await?;
+    stream.take_error()?.map_or(Ok(stream), Err)
+}
+
+/// What there is to know of a connection that is being opened; nothing while it is.
+fn outcome(socket: &Socket) -> Option<PollFlags> {
+    let mut asked = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut asked, PollTimeout::ZERO).ok()?;
+    asked.iter().find_map(PollFd::revents).filter(|found| !found.is_empty())
 }
 
 #[cfg(test)]
@@ -171,5 +195,28 @@ mod tests {
         assert!(matches!(refused, Err(DialError::Io { .. })));
         let unannounced = dial(&Direct::full(), to, client, &[], DIALLING).await;
         assert!(matches!(unannounced, Err(DialError::Announce(_))));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_does_not_accept_at_once_is_waited_for() {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        listener.listen(0).expect("bound");
+        let to = listener.local_addr().ok().and_then(|address| address.as_socket()).expect("bound");
+        let origins = Direct::default();
+        let patient = Dialling { connect: Duration::from_secs(60), ..DIALLING };
+        let mut accepted = Vec::new();
+        // Until there is no room.
+        let dialled = loop {
+            let mut dialled = Box::pin(dial(&origins, to, ClientAddr::new(to), &[], patient));
+            match futures_util::poll!(&mut dialled) {
+                std::task::Poll::Ready(stream) => accepted.push(stream.expect("accepted")),
+                std::task::Poll::Pending => break dialled,
+            }
+        };
+        for _ in &accepted {
+            listener.accept().expect("it waits");
+        }
+        dialled.await.expect("accepted at last");
     }
 }

@@ -5,6 +5,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use nix::libc;
+use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 
 use super::alarm::Alarm;
@@ -25,6 +27,9 @@ pub struct Wire<S> {
     want: usize,
     /// Whether the last read was as much as it could be: more is probably there.
     full: bool,
+    /// Whether the first write is still to come of a connection that was just made: it has room, before the runtime has
+    /// heard of it.
+    new: bool,
     ended: bool,
     shut: bool,
 }
@@ -36,7 +41,21 @@ impl<S> Wire<S> {
 
     /// A stream of which some bytes were read before.
     pub fn with_pending(stream: S, pending: BytesMut) -> Self {
-        Self { stream, pending, alarm: Alarm::default(), want: SMALL, full: false, ended: false, shut: false }
+        Self {
+            stream,
+            pending,
+            alarm: Alarm::default(),
+            want: SMALL,
+            full: false,
+            new: false,
+            ended: false,
+            shut: false,
+        }
+    }
+
+    /// A connection that was just made.
+    pub fn connected(stream: S) -> Self {
+        Self { new: true, ..Self::new(stream) }
     }
 
     /// Whether the other end has sent its last byte, and it was read.
@@ -156,14 +175,7 @@ impl<S: Stream> Wire<S> {
     ) -> Poll<io::Result<()>> {
         while head.has_remaining() || *ready > 0 {
             let body = from.get(..*ready).unwrap_or_default();
-            let stream = Pin::new(&mut self.stream);
-            let written = match (head.is_empty(), body.is_empty()) {
-                (false, false) if stream.is_write_vectored() => {
-                    ready!(stream.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)]))?
-                }
-                (false, _) => ready!(stream.poll_write(cx, head))?,
-                (true, _) => ready!(stream.poll_write(cx, body))?,
-            };
+            let written = ready!(self.poll_write(cx, head, body))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -173,6 +185,34 @@ impl<S: Stream> Wire<S> {
             *ready -= written - of_head;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes once.
+    fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
+        if std::mem::take(&mut self.new)
+            && let Some(socket) = self.stream.socket()
+        {
+            let socket = SockRef::from(socket);
+            let written = match body.is_empty() {
+                true => socket.send_with_flags(head, libc::MSG_NOSIGNAL),
+                false => {
+                    let both = [IoSlice::new(head), IoSlice::new(body)];
+                    socket.send_vectored_with_flags(&both, libc::MSG_NOSIGNAL)
+                }
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+        let stream = Pin::new(&mut self.stream);
+        match (head.is_empty(), body.is_empty()) {
+            (false, false) if stream.is_write_vectored() => {
+                stream.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)])
+            }
+            (false, _) => stream.poll_write(cx, head),
+            (true, _) => stream.poll_write(cx, body),
+        }
     }
 
     /// Writes all of `bytes` and flushes.
@@ -217,7 +257,10 @@ impl<S: Stream> Wire<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -251,5 +294,45 @@ mod tests {
         let (sent, ()) = tokio::join!(sending, reading);
         sent.expect("sent");
         assert_eq!((&far.pending[..], &from[..]), (&b"headbody"[..], &b"rest"[..]));
+    }
+
+    /// A connection of which the runtime has not heard, and its other end.
+    fn unheard_of() -> (TcpStream, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let near = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        near.set_nonblocking(true).expect("a socket");
+        (TcpStream::from_std(near).expect("a runtime"), listener.accept().expect("a connection").0)
+    }
+
+    #[tokio::test]
+    async fn a_new_connections_first_write_waits_for_nothing() {
+        let (near, mut far) = unheard_of();
+        let mut wire = Wire::connected(near);
+        let (mut head, mut from, mut ready) = (Bytes::from_static(b"head"), BytesMut::from(&b"bodyrest"[..]), 4);
+        let sent = futures_util::poll!(std::future::poll_fn(|cx| wire.poll_send(cx, &mut head, &mut from, &mut ready)));
+        assert!(matches!(sent, Poll::Ready(Ok(()))));
+        let mut came = [0; 8];
+        far.read_exact(&mut came).expect("sent");
+        assert_eq!((&came, &from[..]), (b"headbody", &b"rest"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_first_write_without_room_waits_and_loses_nothing() {
+        let (near, mut far) = unheard_of();
+        let socket = SockRef::from(&near);
+        let mut sent = 0;
+        while let Ok(written) = socket.send(&[b'x'; 65536]) {
+            sent += written;
+        }
+        let mut wire = Wire::connected(near);
+        let reader = tokio::task::spawn_blocking(move || {
+            let mut came = Vec::new();
+            far.read_to_end(&mut came).expect("to its end");
+            came
+        });
+        wire.send(Bytes::from_static(b"after it")).await.expect("room comes");
+        drop(wire);
+        let came = reader.await.expect("read");
+        assert_eq!((came.len(), &came[sent..]), (sent + 8, &b"after it"[..]));
     }
 }

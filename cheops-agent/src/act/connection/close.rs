@@ -87,6 +87,10 @@ impl Connection {
 /// Ends our side, and lets the client end its own: a close with unread bytes would be a reset, which could take the
 /// answer's end with it (RFC 9112, 9.6).
 pub(in crate::act) async fn linger(client: &mut Wire<TcpStream>, limit: Duration) {
+    if client.ended() {
+        // Nothing of it is unread, so that its close is an end in order.
+        return;
+    }
     let deadline = Instant::now() + limit;
     if client.shut().await.is_err() {
         return;
