@@ -45,9 +45,10 @@ fn five_times(signal: &str) -> anyhow::Result<()> {
         crowd.goes_on(200)?;
         let (before, begin) = (site.pid()?, now());
         site.kill(signal)?;
+        let killed = now();
         // A hung agent is killed by systemd when its watchdog has had no sign for so long.
         site.replaced(&before)?;
-        let hung = if signal == "-STOP" { now() } else { begin + 200 };
+        let hung = if signal == "-STOP" { now() } else { killed + 500 };
         moments.push((begin, hung));
     }
     crowd.goes_on(200)?;
