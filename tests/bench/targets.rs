@@ -1,4 +1,27 @@
 //! What the agent is meant to reach, and whether it did. Medians of this run.
+//!
+//! # Where a new connection's time goes
+//!
+//! nginx sends a new client's request over a connection that it has kept; the agent dials one for each client's, since
+//! the service shall see the client's own address, may speak first, and shall notice each close. So it does what nginx
+//! does, and a connection's whole life besides. Processor time (`perf record -e cpu-clock`, 10,000 connections one after
+//! the other), in hundredths of what nginx takes for such a request:
+//!
+//! | step | agent | nginx |
+//! |---|---|---|
+//! | sleeping and waking (`epoll_wait`: 2.6 times, 3.5 times) | 21 | 25 |
+//! | `accept4`, both ends' addresses, `epoll_ctl`, options | 12 | 7 |
+//! | reading the request, the answer and the ends | 6 | 3 |
+//! | writing the request and the answer, each with all of TCP on `lo` behind it | 20 | 28 |
+//! | closing the client's connection | 21 | 21 |
+//! | outside the kernel | 42 | 14 |
+//! | the service's: `socket`, options, the client announced (`bpf`), `epoll_ctl`, `poll` | 15 | – |
+//! | `connect`: the handshake of both ends, the service woken; a tenth of it the kernel programs | 31 | – |
+//! | ending it: `shutdown`, and `close` once the service has closed | 35 | – |
+//!
+//! The last three are what its pool spares nginx. The request leaves in the same wake-up in which its client was
+//! accepted, as a service of the same host has accepted before `connect` returns; what is left to do about connections
+//! that have ended comes after it.
 
 use serde::Serialize;
 
