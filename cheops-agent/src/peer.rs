@@ -29,6 +29,7 @@ pub mod trust;
 pub use client::Client;
 pub use counters::{Count, Counters};
 pub use envelope::{Envelope, Hop};
+pub(crate) use error::named;
 pub use error::{PeerError, Refusal};
 pub use hello::{Asks, Hello, Told};
 pub use liveness::{Address, Board, Liveness, PeerState, PeerStatus, Publisher, Sites};

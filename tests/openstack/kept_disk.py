@@ -6,6 +6,7 @@ the disk. All else is Nova's own fake driver.
 
 import os
 import shutil
+import time
 
 from nova import conf
 from nova.virt import fake, images
@@ -21,6 +22,9 @@ class KeptDiskDriver(fake.FakeDriver):
     def spawn(self, context, instance, image_meta, *arguments, **named):
         os.makedirs(directory(instance), exist_ok=True)
         if instance.image_ref:
+            # A test may want it to take long.
+            while os.path.exists(os.path.join(CONF.instances_path, "hold")):
+                time.sleep(0.1)
             part = os.path.join(directory(instance), "disk.part")
             images.fetch(context, instance.image_ref, part)
             # Whoever looks never sees half a disk.

@@ -288,6 +288,20 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ),
     ("[[capacity]]", "[[discovery]]\npaths = [\"/{id}\"]\n[[capacity]]", "22:10", "not in a collection's"),
     (
+        "[[capacity]]",
+        "[[roots]]\npath = \"/v2.1/{x}\"\nalso = [\"/v2\"]\n[[capacity]]",
+        "22:8",
+        "a root is a path of plain segments",
+    ),
+    ("[[capacity]]", "[[roots]]\npath = \"/v2.1\"\nalso = [\"v2\"]\n[[capacity]]", "23:9", "of plain segments"),
+    ("[[capacity]]", "[[roots]]\npath = \"/v2.1\"\nalso = []\n[[capacity]]", "22:8", "at least one"),
+    (
+        "[[capacity]]",
+        "[[roots]]\npath = \"/quotas\"\nalso = [\"/v2/images\"]\n[[capacity]]",
+        "86:16",
+        "kind \"image\" has this path already",
+    ),
+    (
         "[platform.credentials]",
         "[platform.problems]\ncontent-type = \"json\"\n[platform.credentials]",
         "10:16",

@@ -12,7 +12,7 @@ use anyhow::ensure;
 use cheops_tests::lab::{Answer, Recorded, eventually};
 use serde_json::{Value, json};
 
-use cloud::{Cloud, SITES, document, service_token};
+use cloud::{Cloud, EXPIRED, SITES, document, service_token};
 
 const SOON: Duration = Duration::from_secs(60);
 const ALL: &str = "trust = '*'";
@@ -205,8 +205,9 @@ fn what_is_revoked_or_can_not_be_asked_is_told_with_both_sites() -> anyhow::Resu
     for _ in 0..3 {
         refused(&cloud.images("Berlin", &token, GLANCE_AT_PARIS)?, 401, "token-not-valid-at-home", "revoked")?;
     }
+    // By the token itself, and by what came along.
     let asked = cloud.taken("Berlin", "Keystone").len();
-    ensure!(asked == 1, "what the home said a moment ago is not asked again: {asked}");
+    ensure!(asked == 2, "what the home said a moment ago is not asked again: {asked}");
 
     let token = cloud.login("Berlin")?;
     cloud.keystone("Berlin").checks(Some(503));
@@ -221,6 +222,67 @@ fn what_is_revoked_or_can_not_be_asked_is_told_with_both_sites() -> anyhow::Resu
     let believed = || cloud.images("Berlin", &token, GLANCE_AT_PARIS).is_ok_and(|answer| answer.status == 200);
     ensure!(eventually(SOON, believed), "{}", cloud.federation.agent("Paris").log());
     Ok(())
+}
+
+/// A service that still works for a user sends its own token along. It vouches for the user's at its own site, and goes
+/// nowhere else.
+#[test]
+fn an_expired_token_counts_at_home_by_what_a_service_sent_along() -> anyhow::Result<()> {
+    let cloud = Cloud::start(ALL)?;
+    let token = cloud.login("Berlin")?;
+    cloud.keystone("Berlin").expire(&token);
+    cloud.forget();
+    let answer = cloud.images("Berlin", &token, GLANCE_AT_PARIS)?;
+    ensure!(answer.status == 200 && roles(&answer)? == ["member"], "{} {}", answer.status, answer.text());
+    let until = answer.json()?["told"]["token"]["expires_at"].take();
+    ensure!(until.as_str().is_some_and(|until| until > EXPIRED && until.ends_with('Z')), "{until}");
+    let asked = |lines: &[&str]| -> anyhow::Result<()> {
+        let home = cloud.taken("Berlin", "Keystone");
+        let all: Vec<String> = lines.iter().map(|line| format!("GET /v3/auth/tokens{line} HTTP/1.1")).collect();
+        ensure!(home.iter().map(Recorded::line).collect::<Vec<_>>() == all, "{home:?}");
+        let callers: Vec<_> = home.iter().filter_map(|one| one.header("X-Auth-Token")).collect();
+        ensure!(callers == [token.clone(), service_token("Berlin")], "{callers:?}");
+        ensure!(home.iter().all(|one| one.header("X-Subject-Token").as_ref() == Some(&token)), "{home:?}");
+        Ok(())
+    };
+    asked(&["?allow_expired=1", "?allow_expired=1"])?;
+    for (service, taken) in ["Keystone", "Glance"].map(|service| (service, cloud.taken("Paris", service))) {
+        let of_berlin = service_token("Berlin");
+        let told = taken.iter().any(|one| String::from_utf8_lossy(&one.raw).contains(&of_berlin));
+        ensure!(!taken.is_empty() && !told, "{service}: {taken:?}");
+    }
+    // What no service sent along asks for none that have expired; the home's agent does.
+    let plain = format!(
+        "GET /v3/auth/tokens HTTP/1.1\r\nHost: k\r\nX-Auth-Token: {}\r\nX-Subject-Token: {token}\r\n\r\n",
+        service_token("Paris")
+    );
+    ensure!(cloud.federation.connect("Paris", "Keystone")?.exchange(plain)?.status == 200);
+    asked(&["", "?allow_expired=1"])
+}
+
+#[test]
+fn nobody_else_makes_an_expired_token_count() -> anyhow::Result<()> {
+    let cloud = Cloud::start(ALL)?;
+    let says = "expired or was revoked";
+    // Its user alone.
+    let token = cloud.login("Berlin")?;
+    cloud.keystone("Berlin").expire(&token);
+    let answer = cloud.images_of_user("Berlin", &token, GLANCE_AT_PARIS)?;
+    refused(&answer, 401, "token-not-valid-at-home", says)?;
+    // A service of the site where it is used.
+    let token = cloud.login("Berlin")?;
+    ensure!(cloud.images_of_user("Berlin", &token, GLANCE_AT_PARIS)?.status == 200);
+    cloud.keystone("Berlin").expire(&token);
+    cloud.forget();
+    let answer = cloud.images("Paris", &token, None)?;
+    ensure!(answer.status == 401 && answer.header("X-Glance").is_some(), "{} {}", answer.status, answer.text());
+    ensure!(cloud.taken("Berlin", "Keystone").len() == 1, "its home is asked by the token alone");
+    // What is revoked stays so, whoever asks.
+    let token = cloud.login("Berlin")?;
+    cloud.keystone("Berlin").expire(&token);
+    ensure!(cloud.images("Berlin", &token, GLANCE_AT_PARIS)?.status == 200);
+    cloud.keystone("Berlin").revoke(&token);
+    refused(&cloud.images("Berlin", &token, GLANCE_AT_PARIS)?, 401, "token-not-valid-at-home", says)
 }
 
 #[test]

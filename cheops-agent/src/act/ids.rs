@@ -95,16 +95,16 @@ pub(super) fn inherited(
     head: &RequestHead,
     orig: OrigDst,
 ) -> Result<Option<Linked>, WorkflowError> {
-    if shared.workflows.is_empty() || head.first(&config.scope.header).is_some() {
+    if shared.workflows.is_empty() {
         return Ok(None);
     }
-    let signs = Signs::of(shared, snapshot, head, orig);
-    let keep = Keep::of(config);
-    let cause = shared.workflows.find(&signs.links, signs.credential, keep)?;
-    if let (Some(Linked { found, follows: false }), Some((service, site))) = (&cause, &signs.addressed) {
-        shared.workflows.stays(found, service, site, keep);
-    }
-    Ok(cause)
+    cause(shared, config, snapshot, head, orig, |signs, keep| {
+        let cause = shared.workflows.find(&signs.links, signs.credential, keep)?;
+        if let (Some(Linked { found, follows: false }), Some((service, site))) = (&cause, &signs.addressed) {
+            shared.workflows.stays(found, service, site, keep);
+        }
+        Ok(cause)
+    })
 }
 
 /// As [`inherited`], for somebody who only asks: nothing is counted.
@@ -118,12 +118,25 @@ pub fn explained(
     head: &RequestHead,
     orig: OrigDst,
 ) -> Result<Option<Linked>, WorkflowError> {
-    if head.first(&config.scope.header).is_some() {
-        return Ok(None);
+    cause(shared, config, snapshot, head, orig, |signs, keep| {
+        let (found, _) = shared.workflows.look(&signs.links, keep)?;
+        Ok(found.map(|found| Linked::of(found, signs.credential)))
+    })
+}
+
+/// What is found by a request's signs; a scope header outranks them.
+fn cause(
+    shared: &Shared,
+    config: &Config,
+    snapshot: &Snapshot,
+    head: &RequestHead,
+    orig: OrigDst,
+    find: impl FnOnce(&Signs<'_>, Keep) -> Result<Option<Linked>, WorkflowError>,
+) -> Result<Option<Linked>, WorkflowError> {
+    match head.first(&config.scope.header) {
+        Some(_) => Ok(None),
+        None => find(&Signs::of(shared, snapshot, head, orig), Keep::of(config)),
     }
-    let signs = Signs::of(shared, snapshot, head, orig);
-    let (found, _) = shared.workflows.look(&signs.links, Keep::of(config))?;
-    Ok(found.map(|found| Linked { follows: found.is_of(signs.credential), found }))
 }
 
 /// The link as people see it.

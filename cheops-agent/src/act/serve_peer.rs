@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use super::exchange::{
@@ -222,13 +223,18 @@ async fn exchanged(
     if still && !parked::may_carry(&request) {
         *far = Wire::new(way.dialled().await?);
     }
-    let mut refused = None;
-    let mut sent = send(way, client, far, &request, &mut refused).await;
+    let mut instead = None;
+    let mut sent = send(way, client, far, &request, None, &mut instead).await;
     if still && parked::may_carry(&request) && sent.as_ref().is_err_and(parked::was_closing) {
         *far = Wire::new(way.dialled().await?);
-        sent = send(way, client, far, &request, &mut refused).await;
+        sent = send(way, client, far, &request, None, &mut instead).await;
     }
-    if let (Err(ExchangeError { cause: Cause::Declined(_), .. }), Some(refusal)) = (&sent, refused) {
+    if let (true, Some(Instead::OnceMore(head))) = (declined(&sent), &mut instead) {
+        let head = std::mem::take(head);
+        *far = Wire::new(way.dialled().await?);
+        sent = send(way, client, far, &request, Some(head), &mut instead).await;
+    }
+    if let (true, Some(Instead::Refusal(refusal))) = (declined(&sent), instead) {
         return Err(refusal);
     }
     match sent {
@@ -266,20 +272,40 @@ fn spare_the_drained(way: &Way<'_>, method: &str, path: &str) -> Result<(), Refu
     Err(Refusal::not_sent(Code::SiteDrained, detail))
 }
 
+/// What is done instead of giving the peer the service's answer.
+enum Instead {
+    Refusal(Refusal),
+    /// It is asked again with this head.
+    OnceMore(Bytes),
+}
+
+fn declined(sent: &Result<Finished, ExchangeError>) -> bool {
+    matches!(sent, Err(ExchangeError { cause: Cause::Declined(_), .. }))
+}
+
+/// `once_more`: the head with which the service is asked again.
 async fn send(
     way: &Way<'_>,
     client: &mut Wire<ServerStream>,
     far: &mut Wire<Far>,
     request: &RequestHead,
-    refused: &mut Option<Refusal>,
+    once_more: Option<Bytes>,
+    instead: &mut Option<Instead>,
 ) -> Result<Finished, ExchangeError> {
     let config = way.shared.config.load_full();
+    let again = once_more.is_some();
     let mut judge = |answer: &AnswerHead| {
         tokens::issued(way.shared, way.service, request, answer, &config.site);
-        *refused = tokens::why_refused(way.shared, way.service, request, answer.status());
-        if refused.is_some() { Judged::Refuse } else { Judged::AsItIs }
+        let refused = tokens::why_refused(way.shared, way.service, request, answer.status());
+        *instead = match refused {
+            None if answer.status() == tokens::UNAUTHORIZED && !again => {
+                tokens::once_more(way.shared, way.service, way.endpoint, request).map(Instead::OnceMore)
+            }
+            refused => refused.map(Instead::Refusal),
+        };
+        if instead.is_some() { Judged::Refuse } else { Judged::AsItIs }
     };
-    let sending = Sending { request, head: request.raw().clone(), kept: None };
+    let sending = Sending { request, head: once_more.unwrap_or_else(|| request.raw().clone()), kept: None };
     let answering = Answering { judge: Some(&mut judge), begin_within: way.onward.deadline, closing: None };
     exchange(client, far, sending, answering, Bounds::new(&config.limits, &config.timeouts)).await
 }

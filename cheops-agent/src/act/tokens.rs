@@ -7,12 +7,15 @@
 //! - The home is asked by the credential itself: the asking service's own never leaves its site.
 //! - What the home says is let in only as far as the profile and `identity.foreign-roles` allow (`vouch`), and only if
 //!   what it names is nobody here (`known`).
-//! - Nothing that speaks for a credential is kept: each time a service asks, its home is asked. That it does not is kept
+//! - A service's own that came along with a credential is kept for a moment where that was issued, for it may expire while
+//!   the service still works (`expired`).
+//! - Nothing else that speaks for a credential is kept: each time a service asks, its home is asked. That it does not is kept
 //!   for a moment, so that the user can be told why (`refused`); services say no more than 401.
 
 mod ask;
 mod counters;
 mod explained;
+mod expired;
 mod known;
 mod refused;
 mod vouch;
@@ -22,6 +25,7 @@ use std::path::Path;
 pub(super) use self::ask::{Check, is_check, vouched};
 pub use self::counters::{Counters, Outcome};
 pub use self::explained::{Credential, explained};
+pub(super) use self::expired::once_more;
 use self::known::Ids;
 use self::refused::Refusals;
 pub use self::refused::Why;
@@ -31,13 +35,13 @@ use crate::http::{AnswerHead, Problem, RequestHead};
 use crate::metadata::Service;
 use crate::metadata::snapshot::Addressed;
 use crate::names::SiteName;
-use crate::peer::Refusal;
-use crate::plan::Plan;
+use crate::peer::{Refusal, named};
+use crate::plan::{Plan, Route};
 use crate::profile::Profile;
 use crate::workflow::{Home, Homes, Known, Mark, Told};
 
 /// The statuses by which services refuse a credential, and say that they can't have it checked.
-const UNAUTHORIZED: u16 = 401;
+pub(super) const UNAUTHORIZED: u16 = 401;
 const UNAVAILABLE: u16 = 503;
 
 /// What one agent knows of credentials. None of it is a credential.
@@ -47,6 +51,7 @@ pub struct Tokens {
     pub counters: Counters,
     refused: Refusals,
     ids: Ids,
+    alongside: expired::Alongside,
 }
 
 impl Tokens {
@@ -62,13 +67,16 @@ pub(super) fn told(shared: &Shared, head: &RequestHead, plan: &Plan) -> Option<T
     let (snapshot, profiles) = (shared.snapshot.load(), shared.profiles.load());
     let profile = profiles.get_or_default(&snapshot.service(plan.service.as_str())?.profile);
     let mark = Mark::of(ids::credential(head, Some(profile))?);
-    match shared.tokens.homes.of(&mark) {
-        Some(Home { site, known }) => Some(Told { mark, site, sure: known != Known::Guessed }),
-        None => {
-            let here = shared.config.load().site.clone();
-            (plan.entry == here).then_some(Told { mark, site: here, sure: false })
-        }
+    let here = shared.config.load().site.clone();
+    let told = match shared.tokens.homes.of(&mark) {
+        Some(Home { site, known }) => Told { mark, site, sure: known != Known::Guessed },
+        None if plan.entry == here => Told { mark, site: here.clone(), sure: false },
+        None => return None,
+    };
+    if told.site == here && plan.route != Route::Direct {
+        expired::leaves(&shared.tokens, profile, head, &told.mark);
     }
+    Some(told)
 }
 
 /// Learns the home of a credential that the issuer of `site` gives out in its answer.
@@ -114,5 +122,5 @@ pub(super) fn why_refused(shared: &Shared, service: &Service, head: &RequestHead
 
 /// The same for a client of this agent.
 pub(super) fn problem_of(shared: &Shared, refusal: &Refusal) -> Problem {
-    Problem::new(refusal.code, format!("{}: {}", shared.config.load().site, refusal.detail))
+    Problem::new(refusal.code, named(&shared.config.load().site, &refusal.detail))
 }

@@ -11,6 +11,7 @@ use super::error::Refusal;
 use super::outcome::Outcome;
 use crate::http::Code;
 use crate::names::{HostName, ServiceName, SiteName};
+use crate::observe::request_id;
 use crate::workflow::Told;
 
 const SITE: HeaderName = HeaderName::from_static("cheops-site");
@@ -109,6 +110,29 @@ pub enum EnvelopeError {
 }
 
 impl Envelope {
+    /// Of what the agent `asks` wants to know itself: it belongs to no client and to no workflow.
+    pub fn of_agent(site: SiteName, service: ServiceName, endpoint: String, asks: Hop, within: Duration) -> Self {
+        Self {
+            site,
+            service,
+            endpoint,
+            scope: None,
+            own_scope: false,
+            entry: asks.site.clone(),
+            hops: vec![asks],
+            request: request_id(),
+            links: Vec::new(),
+            placed: Vec::new(),
+            deadline: Some(within),
+            client: None,
+            connection: None,
+            home: None,
+            decided: false,
+            brief: false,
+            caller: None,
+        }
+    }
+
     /// The envelope as header fields. A value that can't be one is an error, never sent altered.
     pub fn to_headers(&self) -> Result<HeaderMap, EnvelopeError> {
         let mut headers = HeaderMap::with_capacity(12);

@@ -13,10 +13,10 @@ pub enum PeerError {
     #[error("{site} can't be reached: {reason}")]
     Unreachable { site: SiteName, reason: String },
     /// The peer's agent has as many exchanges open as it takes; nothing was sent.
-    #[error("{site}: {reason}")]
+    #[error("{}", named(site, reason))]
     Busy { site: SiteName, reason: String },
     /// The peer's agent answered that it won't, or can't, serve the request.
-    #[error("{site}: {}", refusal.detail)]
+    #[error("{}", named(site, &refusal.detail))]
     Refused { site: SiteName, refusal: Refusal },
     /// The link broke, or the peer broke its word, after the request may have reached it.
     #[error("the exchange with {site} broke off: {reason}")]
@@ -47,6 +47,16 @@ impl PeerError {
             Self::Timeout { outcome: Outcome::NotSent, .. } => Code::PeerUnreachable,
             Self::Timeout { .. } => Code::Timeout,
         }
+    }
+}
+
+/// What is said of a site, with its name before it unless it begins with that: what an agent says of its own site often
+/// does, and what each agent on the way adds would stand there again and again.
+pub(crate) fn named(site: &SiteName, detail: &str) -> String {
+    let rest = detail.strip_prefix(site.as_str());
+    match rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)) {
+        true => detail.to_owned(),
+        false => format!("{site}: {detail}"),
     }
 }
 
@@ -94,4 +104,30 @@ pub(super) fn is_refused_stream(error: &h2::Error) -> bool {
 /// above the last stream of a GOAWAY.
 pub(super) fn never_processed(error: &h2::Error) -> bool {
     (error.is_remote() && error.is_go_away()) || is_refused_stream(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_is_named_once() {
+        let refused = |detail: &str| PeerError::Refused {
+            site: "Paris".into(),
+            refusal: Refusal::not_sent(Code::ServiceUnreachable, detail),
+        };
+        for (detail, told) in [
+            ("10.77.2.1:9292: Connection refused", "Paris: 10.77.2.1:9292: Connection refused"),
+            ("Paris: 10.77.2.1:9292: Connection refused", "Paris: 10.77.2.1:9292: Connection refused"),
+            ("Paris does not offer Glance to its peers", "Paris does not offer Glance to its peers"),
+            ("Paris", "Paris"),
+            ("Paris2: no", "Paris: Paris2: no"),
+            ("Berlin, which issued the token, is away", "Paris: Berlin, which issued the token, is away"),
+            ("", "Paris: "),
+        ] {
+            assert_eq!(refused(detail).to_string(), told);
+        }
+        let busy = PeerError::Busy { site: "Paris".into(), reason: "Paris: too many".to_owned() };
+        assert_eq!(busy.to_string(), "Paris: too many");
+    }
 }

@@ -124,19 +124,22 @@ pub(super) fn of_request(
     }
 }
 
-/// Where a service is served that the workflow's scope doesn't name; `addressed` is the site of the called endpoint.
+/// Where a service is served that the workflow's scope doesn't name; `addressed` is the site of the called endpoint, which
+/// may stand in the catalog that came with the token of another site's user.
 pub(super) fn unnamed<'a>(
     completed: &'a Completed,
     service: &Service,
     addressed: &'a SiteName,
-    is_internal: bool,
+    class: Option<&str>,
     world: &World<'a>,
 ) -> (By, &'a SiteName) {
-    match &completed.default {
-        _ if is_internal && service.endpoints.contains_key(world.here) => (By::Internal, world.here),
-        _ if is_internal => (By::Internal, addressed),
-        Some(site) => (By::Default, site),
-        None => (By::OwnSite, addressed),
+    let calling = if service.endpoints.contains_key(world.here) { world.here } else { addressed };
+    match (&completed.default, class) {
+        (_, Some("internal")) => (By::Internal, calling),
+        (Some(site), _) => (By::Default, site),
+        // A credential is checked by whoever was asked for it.
+        (None, Some("identity")) => (By::OwnSite, addressed),
+        (None, _) => (By::OwnSite, calling),
     }
 }
 

@@ -229,8 +229,7 @@ impl<'a> Request<'a> {
         let placed = workflow.placed.iter().find(|(name, _)| *name == service.name);
         let placed = placed.filter(|(_, site)| service.endpoints.contains_key(site));
         let placed = placed.map(|(_, site)| binding::Placed { site, elsewhere: self.may_be_elsewhere() });
-        let is_internal = self.class() == Some("internal");
-        let unnamed = binding::unnamed(workflow.scope, service, site, is_internal, &self.world);
+        let unnamed = binding::unnamed(workflow.scope, service, site, self.class(), &self.world);
         let binding = binding::of_workflow(workflow.scope, service, unnamed, entry, self.wants, placed, &self.world)?;
         let scope = CarriedScope {
             source: ScopeSource::Workflow,

@@ -8,7 +8,7 @@ use crate::config::diagnostic::did_you_mean;
 
 use super::matcher::{Segment, patterns};
 use super::model::{
-    Action, CapacityError, ConcurrentRule, Credentials, File, Kind, List, Methods, OpKind, Problems, VERSION,
+    Action, CapacityError, ConcurrentRule, Credentials, File, Kind, List, Methods, OpKind, Problems, Root, VERSION,
 };
 use super::order;
 use super::pointer::Pointer;
@@ -38,6 +38,7 @@ pub(super) fn faults(file: &File) -> Vec<Fault> {
     if let Some(list) = file.conventional.as_ref().and_then(|conventional| conventional.list.as_ref()) {
         check.list(list);
     }
+    check.roots(&file.roots);
     for path in file.discovery.iter().flat_map(|discovery| &discovery.paths) {
         check.pattern(path, Some(false));
     }
@@ -118,6 +119,19 @@ impl Check {
         if check.caller.as_ref().unwrap_or(&credentials.header).eq_ignore_ascii_case(&check.subject) {
             self.add("a check's subject and caller stand in two headers", top.clone());
         }
+        if let Some(expired) = &check.expired {
+            self.pointer(&expired.until);
+            if !credentials.local.iter().any(|header| header.eq_ignore_ascii_case(&expired.along)) {
+                self.add(
+                    format!("{} is a service's own: it stands in local, too", expired.along),
+                    expired.until.span(),
+                );
+            }
+            let well = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~=".contains(&byte);
+            if expired.query.is_empty() || !expired.query.bytes().all(well) {
+                self.add(format!("\"{}\" is no query parameter", expired.query), expired.until.span());
+            }
+        }
         self.pointers([&check.roles.list, &check.roles.name].into_iter().chain(&check.refused).chain(&check.denied));
         for identified in &check.identified {
             self.pointer(&identified.field);
@@ -151,6 +165,22 @@ impl Check {
     fn method(&mut self, method: &str, place: &std::ops::Range<usize>) {
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
             self.add(format!("\"{method}\" is no method: methods are in capitals, such as GET"), place.clone());
+        }
+    }
+
+    /// Plain segments: patterns are told from each other by what stands in them.
+    fn roots(&mut self, roots: &[Root]) {
+        for root in roots {
+            for path in [&root.path].into_iter().chain(&root.also) {
+                let literal = |segment: &Segment<'_>| matches!(segment, Segment::Literal(_));
+                let both = patterns(path.get_ref()).unwrap_or_default();
+                if both.is_empty() || both.iter().any(|one| one.is_empty() || !one.iter().all(literal)) {
+                    self.add("a root is a path of plain segments, such as /v2.1", path.span());
+                }
+            }
+            if root.also.is_empty() {
+                self.add("also names the other roots: at least one", root.path.span());
+            }
         }
     }
 
@@ -291,9 +321,14 @@ impl Check {
         let discovery = file.discovery.iter().flat_map(|discovery| {
             discovery.paths.iter().map(|path| (path, &discovery.services, "a discovery".to_owned()))
         });
+        let all = kinds.chain(discovery).flat_map(|(path, services, named)| {
+            let also = file.also(services, path.get_ref()).into_iter().chain([path.get_ref().clone()]);
+            also.map(move |text| (text, path, services, named.clone()))
+        });
+        let all: Vec<_> = all.collect();
         let mut seen: HashMap<Vec<Segment<'_>>, Vec<(&[String], String)>> = HashMap::new();
-        for (path, services, named) in kinds.chain(discovery) {
-            for shape in patterns(path.get_ref()).unwrap_or_default() {
+        for (text, path, services, named) in &all {
+            for shape in patterns(text).unwrap_or_default() {
                 let others = seen.entry(shape.into_iter().map(unnamed).collect()).or_default();
                 let meet = |other: &[String]| {
                     services.is_empty() || other.is_empty() || services.iter().any(|service| other.contains(service))

@@ -121,7 +121,7 @@ impl Profile {
         let methods_of_discovery = ["GET", "HEAD"].map(|method| (method.into(), OpKind::Describe));
         for (number, discovery) in discovery.iter().enumerate() {
             for path in &discovery.paths {
-                profile.add(Of::Discovery(number), path.get_ref(), &methods_of_discovery);
+                profile.add(Of::Discovery(number), &discovery.services, path.get_ref(), &methods_of_discovery);
             }
         }
         profile.file.discovery = discovery;
@@ -133,10 +133,10 @@ impl Profile {
         let collection = merged(&methods.collection, &kind.methods.collection);
         let item = merged(&methods.item, &kind.methods.item);
         for path in &kind.collections {
-            self.add(Of::Kind(number), path.get_ref(), &collection);
+            self.add(Of::Kind(number), &kind.services, path.get_ref(), &collection);
         }
         for path in &kind.items {
-            self.add(Of::Kind(number), path.get_ref(), &item);
+            self.add(Of::Kind(number), &kind.services, path.get_ref(), &item);
         }
         // Without the body it isn't known which action it is: what holds for all of them, else the careful reading.
         let mut actions: BTreeMap<(&str, &str), OpKind> = BTreeMap::new();
@@ -147,17 +147,25 @@ impl Profile {
             }
         }
         for ((path, method), op) in actions {
-            self.add(Of::Kind(number), path, &[(method.into(), op)]);
+            self.add(Of::Kind(number), &kind.services, path, &[(method.into(), op)]);
         }
     }
 
-    fn add(&mut self, of: Of, path: &str, methods: &[(Box<str>, OpKind)]) {
+    fn add_path(&mut self, of: Of, path: &str, methods: &[(Box<str>, OpKind)]) {
         let both = patterns(path).unwrap_or_default();
         // A segment that may be missing names nothing that the resource is a part of.
         let names = |segment: &Segment<'_>| matches!(segment, Segment::Any { is_id: false });
         let nested = matches!(of, Of::Kind(_)) && both.last().is_some_and(|least| least.iter().any(names));
         for segments in both {
             self.add_pattern(of, nested, segments, methods);
+        }
+    }
+
+    /// The pattern, and what it is below other roots.
+    fn add(&mut self, of: Of, services: &[String], path: &str, methods: &[(Box<str>, OpKind)]) {
+        let also = self.file.also(services, path);
+        for path in also.iter().map(String::as_str).chain([path]) {
+            self.add_path(of, path, methods);
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-pub use credentials::{CredentialCheck, Credentials, Elsewhere, Identified, Issued, Roles};
+pub use credentials::{CredentialCheck, Credentials, Elsewhere, Expired, Identified, Issued, Roles};
 pub use list::{List, Sort};
 
 /// The version of the format that this agent reads.
@@ -35,6 +35,9 @@ pub struct File {
     /// For each kind that doesn't say it itself.
     #[serde(default)]
     pub concurrent: Vec<ConcurrentRule>,
+    /// Where an API stands a second time.
+    #[serde(default)]
+    pub roots: Vec<Root>,
     /// Requests that are about the API itself.
     #[serde(default)]
     pub discovery: Vec<Discovery>,
@@ -173,6 +176,34 @@ pub enum Rule {
     BothAnyOrder,
     BothKeepOrder,
     BothReverseOrder,
+}
+
+/// What stands below one path stands below others, too: an older version's, which the service keeps for older clients.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Root {
+    /// Types of the services that have it; none given: all of the platform.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// With which the patterns of this file begin.
+    pub path: Spanned<String>,
+    /// In its place.
+    pub also: Vec<Spanned<String>>,
+}
+
+impl File {
+    /// A pattern of such services as it also stands, below each other root.
+    pub fn also(&self, services: &[String], path: &str) -> Vec<String> {
+        let shares = |root: &&Root| {
+            root.services.is_empty() || services.is_empty() || root.services.iter().any(|one| services.contains(one))
+        };
+        let below = |root: &'_ Root| {
+            let rest = path.strip_prefix(root.path.get_ref().as_str())?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
+        };
+        let roots = self.roots.iter().filter(shares).filter_map(|root| Some((root, below(root)?)));
+        roots.flat_map(|(root, rest)| root.also.iter().map(move |also| format!("{}{rest}", also.get_ref()))).collect()
+    }
 }
 
 /// Requests that are about the API itself, and about no resource: any site's answer will do.

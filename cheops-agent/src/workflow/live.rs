@@ -70,6 +70,13 @@ pub struct Linked {
     pub follows: bool,
 }
 
+impl Linked {
+    /// A request with this credential to what was found by its ids.
+    pub fn of(found: Found, credential: Option<&[u8]>) -> Self {
+        Self { follows: found.is_of(credential), found }
+    }
+}
+
 /// A live workflow, as it is shown.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -96,7 +103,7 @@ impl Workflows {
     /// When they stand for several scopes.
     pub fn find(&self, links: &Links, credential: Option<&[u8]>, keep: Keep) -> Result<Option<Linked>, WorkflowError> {
         let (found, several) = self.look(links, keep).map_err(|error| self.counted(error))?;
-        let cause = found.map(|found| Linked { follows: found.is_of(credential), found });
+        let cause = found.map(|found| Linked::of(found, credential));
         match &cause {
             Some(Linked { found, follows: true }) => self.counters.count_linked(found.kind),
             Some(_) => self.counters.count_stayed(Stayed::OtherCaller),

@@ -17,7 +17,6 @@ use crate::act::{notes, reach};
 use crate::config::Config;
 use crate::http::{Code, RequestHead};
 use crate::metadata::Site;
-use crate::observe::request_id;
 use crate::peer::{Call, Client, Envelope, Refusal};
 use crate::workflow::{Asked, Keep, Line, Link, VERSION};
 
@@ -127,25 +126,9 @@ pub(in crate::act) async fn ask(shared: &Shared, links: Vec<Link>) {
 
 fn envelope(shared: &Shared, links: &[Link]) -> Envelope {
     let here = reach::here(shared);
-    Envelope {
-        site: here.site.clone(),
-        service: "-".into(),
-        endpoint: "-".to_owned(),
-        scope: None,
-        own_scope: false,
-        entry: here.site.clone(),
-        hops: vec![here],
-        request: request_id(),
-        links: links.iter().map(|link| (link.name.clone(), link.value.clone())).collect(),
-        placed: Vec::new(),
-        deadline: Some(PATIENCE),
-        client: None,
-        connection: None,
-        home: None,
-        decided: false,
-        brief: false,
-        caller: None,
-    }
+    let links = links.iter().map(|link| (link.name.clone(), link.value.clone())).collect();
+    let asked = Envelope::of_agent(here.site.clone(), "-".into(), "-".to_owned(), here, PATIENCE);
+    Envelope { links, ..asked }
 }
 
 /// What that agent knows; None: it did not answer.

@@ -22,7 +22,6 @@ use crate::http::{AnswerHead, Code, RequestHead};
 use crate::metadata::snapshot::Addressed;
 use crate::metadata::{Endpoint, Service, Snapshot};
 use crate::names::SiteName;
-use crate::observe::request_id;
 use crate::peer::{Envelope, PeerError};
 use crate::plan::target;
 use crate::profile::model::Identified;
@@ -169,7 +168,7 @@ async fn at_home(
     let (Some(site), Some(endpoint)) = (site, endpoint) else {
         return Err(unreachable(format!("no {service} is known there")));
     };
-    let envelope = envelope(shared, config, check, &check.home, endpoint);
+    let envelope = envelope(shared, check, &check.home, endpoint);
     let far = reach::peer(shared, &reach::ordered(shared, site, Some(endpoint)), &envelope, false).await;
     let mut wire = Wire::new(far.map_err(|refusal| unreachable(refusal.detail))?);
     let answered = read(&mut wire, check.question(endpoint), config).await;
@@ -265,7 +264,7 @@ async fn look_up(
     request.put_slice(format!("GET {}{path} HTTP/1.1\r\nHost: {}\r\n", endpoint.prefix, endpoint.authority).as_bytes());
     field(&mut request, name, caller);
     request.put_slice(b"Accept: application/json\r\nConnection: close\r\n\r\n");
-    let envelope = envelope(shared, config, check, &config.site, endpoint);
+    let envelope = envelope(shared, check, &config.site, endpoint);
     let far = reach::own(shared, snapshot, endpoint, client, &envelope).await.map_err(|refusal| refusal.detail)?;
     let bounds = Bounds::new(&config.limits, &config.timeouts);
     Ok(asked::head(&mut Wire::new(far), request.freeze(), "GET", &bounds).await?.status())
@@ -278,26 +277,9 @@ fn field(request: &mut BytesMut, name: &str, value: &[u8]) {
     request.put_slice(b"\r\n");
 }
 
-fn envelope(shared: &Shared, config: &Config, check: &Check<'_>, site: &SiteName, to: &Endpoint) -> Envelope {
-    Envelope {
-        site: site.clone(),
-        service: check.service.name.clone(),
-        endpoint: format!("{}{}", to.authority, to.prefix),
-        scope: None,
-        own_scope: false,
-        entry: config.site.clone(),
-        hops: vec![reach::here(shared)],
-        request: request_id(),
-        links: Vec::new(),
-        placed: Vec::new(),
-        deadline: Some(PATIENCE),
-        client: None,
-        connection: None,
-        home: None,
-        decided: false,
-        brief: false,
-        caller: None,
-    }
+fn envelope(shared: &Shared, check: &Check<'_>, site: &SiteName, to: &Endpoint) -> Envelope {
+    let endpoint = format!("{}{}", to.authority, to.prefix);
+    Envelope::of_agent(site.clone(), check.service.name.clone(), endpoint, reach::here(shared), PATIENCE)
 }
 
 impl Check<'_> {

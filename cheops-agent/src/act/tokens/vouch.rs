@@ -1,7 +1,9 @@
 //! What another site's issuer says of a credential, cut to what is let in here. Pure.
 
 use serde_json::Value;
+use time::OffsetDateTime;
 
+use super::expired;
 use super::refused::Why;
 use crate::profile::CredentialCheck;
 use crate::profile::model::Identified;
@@ -45,6 +47,9 @@ pub(super) fn admit<'a>(
     }
     for field in &check.denied {
         deny(document, field.get_ref());
+    }
+    if let Some(expired) = &check.expired {
+        expired::grant(document, expired, OffsetDateTime::now_utc());
     }
     Ok(identified)
 }

@@ -42,6 +42,9 @@ fn calls_inside_a_workflow_follow_its_completed_scope() {
         (r#"{"default":"Berlin"}"#, "10.0.0.1:90", "/image/1", "direct", "not-named"),
         // the scope was bare: each service below is its own site's
         (r#"{"Nova":"Berlin","default":null}"#, "10.0.0.1:90", "/image/1", "direct", "own-site"),
+        // of the calling site, also by the address of another's: it stands in the catalog of that one's users
+        (r#"{"Nova":"Berlin","default":null}"#, "10.0.1.1:90", "/v/img/1", "at Berlin", "own-site"),
+        // but what issues credentials is asked for its own
         (r#"{"Nova":"Berlin","default":null}"#, "10.0.1.1:50", "/v3", "at Paris", "own-site"),
         (r#"{"Nova":"Berlin","default":null}"#, "10.0.0.1:80", "/servers", "direct", "bound"),
         // what this agent doesn't know matters only when it is called
@@ -65,6 +68,24 @@ fn calls_inside_a_workflow_follow_its_completed_scope() {
         let workflow = Some(Workflow { scope: &completed, entry: &entry, placed: &[] });
         let asked = Asked { head: &head, orig: orig(BERLIN), session: None, workflow };
         assert_eq!(refusal(decide(&asked, &fixture.world())).code, code);
+    }
+}
+
+/// A bare scope bound only what its request addressed: where the calling site has no such service, the called one is it.
+#[test]
+fn what_the_calling_site_lacks_is_where_it_is_called() {
+    let fixture = Fixture { here: "Nantes".into(), ..Fixture::new() };
+    let entry = SiteName::from("Berlin");
+    let completed = Completed::parse(r#"{"Nova":"Nantes","default":null}"#).expect("valid");
+    for (to, target, route) in [
+        ("10.0.0.1:90", "/volume/1", "at Berlin"),
+        ("10.0.0.1:90", "/image/1", "at Nantes"),
+        ("10.0.2.1:91", "/1", "direct"),
+    ] {
+        let head = head("GET", target, None);
+        let workflow = Some(Workflow { scope: &completed, entry: &entry, placed: &[] });
+        let asked = Asked { head: &head, orig: orig(to), session: None, workflow };
+        assert_eq!(short(&plan(decide(&asked, &fixture.world())).route), route, "{to}{target}");
     }
 }
 

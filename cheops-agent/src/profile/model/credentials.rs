@@ -67,6 +67,8 @@ pub struct CredentialCheck {
     pub caller: Option<String>,
     /// The status by which the issuer says that it doesn't know the credential.
     pub unknown: u16,
+    /// How expired ones are checked; none given: not at all.
+    pub expired: Option<Expired>,
     /// What the credential lets its holder do.
     pub roles: Roles,
     /// Fields of credentials that hold for more than one part of a site: such a credential is refused.
@@ -77,6 +79,18 @@ pub struct CredentialCheck {
     pub denied: Vec<Spanned<String>>,
     /// What the credential must be of, and what the own issuer must not know.
     pub identified: Vec<Identified>,
+}
+
+/// A credential that has expired while services still work for its holder counts, if a service's own came along.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Expired {
+    /// The header in which a service's own comes along; one of `local`.
+    pub along: String,
+    /// The query parameter by which the issuer is asked for an expired one.
+    pub query: String,
+    /// Where the answer says until when the credential holds. RFC 3339 in UTC.
+    pub until: Spanned<String>,
 }
 
 /// The roles in the answer to a check.
