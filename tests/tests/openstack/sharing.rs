@@ -14,8 +14,13 @@ const ENTRIES: [&str; 3] = ["Berlin", "Paris", "Nantes"];
 
 /// That a server is at Berlin, active, with the bytes of Paris's image; asked for at `entry` by the user's token there.
 fn holds(cloud: &Cloud, entry: &str, token: &Token, id: &str) -> anyhow::Result<()> {
+    holds_at("Berlin", cloud, entry, token, id)
+}
+
+/// The same of another site.
+fn holds_at(nova: &str, cloud: &Cloud, entry: &str, token: &Token, id: &str) -> anyhow::Result<()> {
     let ask = Ask::get(&format!("/v2.1/servers/{id}")).token(token).header("OpenStack-API-Version", COMPUTE);
-    let ask = ask.scope("{Nova: Berlin}");
+    let ask = ask.scope(&format!("{{Nova: {nova}}}"));
     let mut last = Value::Null;
     let built = cheops_tests::lab::eventually(BUILT, || {
         let answer = cloud.site(entry).need(Api::Nova, &ask);
@@ -28,7 +33,7 @@ fn holds(cloud: &Cloud, entry: &str, token: &Token, id: &str) -> anyhow::Result<
     if !built || last["status"] != "ACTIVE" {
         bail!("the server asked for at {entry} isn't active: {last}");
     }
-    let disk = cloud.site("Berlin").disk(id)?;
+    let disk = cloud.site(nova).disk(id)?;
     assert!(disk == debian(cloud).bytes, "of {} bytes, unlike Paris's image", disk.len());
     Ok(())
 }
@@ -85,21 +90,41 @@ fn by_curl_with_a_parameter_wherever_it_asks() -> anyhow::Result<()> {
     })
 }
 
+/// `openstack server create` under `cheops exec`, as the member at `entry`; the server's id.
+fn by_command(cloud: &Cloud, entry: &str, scope: &str) -> anyhow::Result<String> {
+    let mut command = cloud.exec(entry, "demo")?;
+    command.args(["--", "openstack", "server", "create", "my-vm", "--image", "debian", "--flavor", "tiny"]);
+    command.args(["--nic", "none", "-f", "json", "--scope", scope]);
+    let printed = well("cheops exec -- openstack server create", &mut command)?;
+    let begin = printed.find('{').context("no document")?;
+    let made: Value = serde_json::from_str(&printed[begin..])?;
+    Ok(made["id"].as_str().context("no id")?.to_owned())
+}
+
 #[test]
 fn by_the_unmodified_command_under_exec_wherever_it_asks() -> anyhow::Result<()> {
     shared(|cloud| {
         for entry in ENTRIES {
-            let mut command = cloud.exec(entry, "demo")?;
-            command.args(["--", "openstack", "server", "create", "my-vm", "--image", "debian", "--flavor", "tiny"]);
-            command.args(["--nic", "none", "--wait", "-f", "json", "--scope", SCOPE]);
-            let printed = well("cheops exec -- openstack server create", &mut command)?;
-            let begin = printed.find('{').context("no document")?;
-            let made: Value = serde_json::from_str(&printed[begin..])?;
-            assert_eq!(made["status"], "ACTIVE", "{made}");
-            let id = made["id"].as_str().context("no id")?;
-            holds(cloud, entry, &cloud.site(entry).token("demo")?, id)?;
+            let id = by_command(cloud, entry, SCOPE)?;
+            holds(cloud, entry, &cloud.site(entry).token("demo")?, &id)?;
             tell("openstack", &format!("entry at {entry}, the seed's line: {id} at Berlin, disk as Paris's image"));
         }
+        Ok(())
+    })
+}
+
+/// A scope that names no service is for what the request addresses, and the services below that are its site's own: also
+/// Glance, although Paris's Nova finds Berlin's in the catalog that came with the token of Berlin's user.
+#[test]
+fn a_bare_scope_makes_a_server_of_what_its_site_has() -> anyhow::Result<()> {
+    shared(|cloud| {
+        let token = cloud.site("Berlin").token("demo")?;
+        let image = image_id(cloud, "Berlin", &token)?;
+        let id = cloud.site("Berlin").create(&Ask::server("bare", &image).token(&token).scope("{Paris}"))?;
+        holds_at("Paris", cloud, "Berlin", &token, &id)?;
+        let id = by_command(cloud, "Berlin", "{Paris}")?;
+        holds_at("Paris", cloud, "Berlin", &cloud.site("Berlin").token("demo")?, &id)?;
+        tell("openstack", "a bare {Paris} at Berlin: a server at Paris, of Paris's image");
         Ok(())
     })
 }

@@ -28,8 +28,8 @@ use crate::profile::model::Identified;
 use crate::profile::{CredentialCheck, Profile};
 use crate::workflow::{Mark, Tag};
 
-/// The home has so long to answer; the service that asks has users who wait.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Who is asked has so long to answer; the service that asks has users who wait.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of an answer: a catalog of some hundreds of services.
 const ANSWER: usize = 1 << 20;
 /// Fields of the home's answer that are about its own message.
@@ -220,11 +220,18 @@ async fn nobody(
     let Some(path) = known::path(what.path.get_ref(), id) else {
         return refused(format!("the id of its {} can't be looked up", what.what));
     };
-    let known = match shared.tokens.ids.known(&path) {
+    let ids = &shared.tokens.ids;
+    let unanswered = |why: String| {
+        Why::Unasked(format!("whether {site} knows the {} of this one can't be looked up: {why}", what.what))
+    };
+    let late = |_| unanswered("no answer".to_owned());
+    // A user's first requests come many at once.
+    let turn = timeout(PATIENCE, ids.turn(&path)).await.map_err(late)?;
+    let known = match ids.known(&path) {
         Some(known) => known,
         None => {
             let status = timeout(PATIENCE, look_up(shared, snapshot, config, check, client, &path)).await;
-            match status.unwrap_or_else(|_| Err("no answer".to_owned())) {
+            match status.map_err(late)? {
                 Ok(status) if status == what.unknown => false,
                 Ok(200..=299) => true,
                 Ok(status) => {
@@ -234,13 +241,12 @@ async fn nobody(
                         what.what
                     ));
                 }
-                Err(why) => {
-                    return refused(format!("whether {site} knows its {} can't be looked up: {why}", what.what));
-                }
+                Err(why) => return Err(unanswered(why)),
             }
         }
     };
-    shared.tokens.ids.keep(&path, known);
+    ids.keep(&path, known);
+    drop(turn);
     if known {
         return refused(format!("{site} has a {} with the same id itself", what.what));
     }

@@ -2,6 +2,7 @@
 //! credential of the service that has one checked.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,19 +13,33 @@ const MOST: usize = 4096;
 /// Bytes of an id.
 const LONGEST: usize = 255;
 
+/// As many paths are asked for at once.
+const TURNS: usize = 16;
+
 /// The answers of the last minute, by the path that was asked for. Only those that are sure.
 #[derive(Debug, Default)]
-pub(super) struct Ids(Mutex<HashMap<String, (bool, Instant)>>);
+pub(super) struct Ids {
+    answers: Mutex<HashMap<String, (bool, Instant)>>,
+    turns: [tokio::sync::Mutex<()>; TURNS],
+    hasher: RandomState,
+}
 
 impl Ids {
+    /// Waits until nobody asks for this path: whoever did has left an answer.
+    pub(super) async fn turn(&self, path: &str) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let number = self.hasher.hash_one(path) % TURNS as u64;
+        let turn = self.turns.get(usize::try_from(number).unwrap_or_default())?;
+        Some(turn.lock().await)
+    }
+
     /// Whether the id is known, as far as it was asked for a moment ago.
     pub(super) fn known(&self, path: &str) -> Option<bool> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         table.get(path).filter(|(_, since)| since.elapsed() < COUNTS).map(|(known, _)| *known)
     }
 
     pub(super) fn keep(&self, path: &str, known: bool) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if table.len() >= MOST {
             table.retain(|_, (_, since)| since.elapsed() < COUNTS);
         }
@@ -63,6 +78,6 @@ mod tests {
         ids.keep("/v3/users/b", true);
         assert_eq!((ids.known("/v3/users/a"), ids.known("/v3/users/b")), (Some(false), Some(true)));
         (0..=MOST).for_each(|number| ids.keep(&number.to_string(), false));
-        assert!(ids.0.lock().expect("whole").len() <= MOST);
+        assert!(ids.answers.lock().expect("whole").len() <= MOST);
     }
 }

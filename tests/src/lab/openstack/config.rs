@@ -91,7 +91,8 @@ impl Values<'_> {
             [quota]\ninstances = {quota}\ncores = {quota}\nram = -1\n\
             [vnc]\nenabled = false\n[oslo_concurrency]\nlock_path = {directory}/lock\n\
             [placement]\nregion_name = RegionOne\n{credentials}[neutron]\nregion_name = RegionOne\n{credentials}\
-            [service_user]\nsend_service_user_token = false\n{token}",
+            [service_user]\nsend_service_user_token = {along}\n{credentials}{token}",
+            along = self.plan.service_tokens,
             own = host.ipv4(),
             address = self.host.ipv4(),
             port = Api::Nova.port(),

@@ -41,6 +41,8 @@ pub struct SitePlan {
     pub token_cache: i32,
     /// Seconds for which a token is valid.
     pub token_life: u32,
+    /// Whether Nova's compute service sends its own token along with the user's.
+    pub service_tokens: bool,
     /// How many servers, and cores, a project may have.
     pub instances: u32,
     /// A further host with a compute service of its own; needs [`Bus::Rabbit`].
@@ -51,6 +53,14 @@ pub struct SitePlan {
 impl Default for SitePlan {
     fn default() -> Self {
         let images = Vec::new();
-        Self { bus: Bus::Fake, token_cache: 300, token_life: 3600, instances: 1000, second: false, images }
+        Self {
+            bus: Bus::Fake,
+            token_cache: 300,
+            token_life: 3600,
+            service_tokens: false,
+            instances: 1000,
+            second: false,
+            images,
+        }
     }
 }

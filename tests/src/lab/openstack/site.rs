@@ -287,6 +287,17 @@ impl Site {
         files_in(&self.directory.path().join("db"))
     }
 
+    /// From now on the first host's compute service fetches no image until it may again.
+    pub fn hold_images(&self, hold: bool) -> anyhow::Result<()> {
+        let instances = self.directory.path().join("nova").join(format!("instances-{}", self.host.name()));
+        let file = instances.join("hold");
+        if !hold {
+            return Ok(fs::remove_file(file)?);
+        }
+        fs::create_dir_all(instances)?;
+        Ok(fs::write(file, "")?)
+    }
+
     /// A server's disk, as the compute service keeps it.
     pub fn disk(&self, server: &str) -> anyhow::Result<Vec<u8>> {
         let nova = self.directory.path().join("nova");
