@@ -44,7 +44,7 @@ use crate::workflow::{Home, Homes, Known, Mark, Told};
 pub(super) const UNAUTHORIZED: u16 = 401;
 const UNAVAILABLE: u16 = 503;
 
-/// What one agent knows of credentials. None of it is a credential.
+/// What one agent knows of credentials. None of it is a user's.
 #[derive(Debug, Default)]
 pub struct Tokens {
     pub homes: Homes,
