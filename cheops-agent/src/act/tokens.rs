@@ -14,8 +14,8 @@
 
 mod ask;
 mod counters;
-mod explained;
 mod expired;
+mod explained;
 mod known;
 mod refused;
 mod vouch;
@@ -24,8 +24,8 @@ use std::path::Path;
 
 pub(super) use self::ask::{Check, is_check, vouched};
 pub use self::counters::{Counters, Outcome};
-pub use self::explained::{Credential, explained};
 pub(super) use self::expired::once_more;
+pub use self::explained::{Credential, explained};
 use self::known::Ids;
 use self::refused::Refusals;
 pub use self::refused::Why;
