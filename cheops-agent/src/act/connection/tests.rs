@@ -451,7 +451,7 @@ async fn the_body_of_a_refused_request_is_never_a_request() {
         let mut service = world.accept().await;
         let head = format!("POST / HTTP/1.1\r\nHost: x\r\nX-Scope: {{{{\r\n{length}\r\n\r\n");
         client.write_all(&[head.as_bytes(), GET].concat()).await.expect("open");
-        let answer = all(&mut client).await;
+        let answer = tokio::time::timeout(SOON, all(&mut client)).await.expect("the connection ends");
         assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("Connection: close\r\n"), "{answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
         assert_eq!(all(&mut service).await, "");
