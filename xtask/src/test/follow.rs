@@ -214,7 +214,7 @@ mod tests {
              ---- a::b stdout ----\n\nthread 'a::b' (4758) panicked at src/a.rs:314:21:\nassertion failed: x <= y\n\
              stack backtrace:\n   0: __rustc::rust_begin_unwind\n             at /rustc/5980/panicking.rs:689:5\n   \
              1: {async_block#0}\n             at ./src/peer/tests/links.rs:314:21\n   2: poll\n             at \
-             /root/.cargo/registry/src/tokio/src/park.rs:149:9\nnote: Some details are omitted\n\n\
+             /elsewhere/tokio/src/park.rs:149:9\nnote: Some details are omitted\n\n\
              ---- c stdout ----\nError: it isn't so\n\n\nfailures:\n    a::b\n    c\n\n\
              test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n",
         );
