@@ -51,4 +51,4 @@ pub use line::{Line, VERSION};
 pub use links::{Kind, Link, Links};
 pub use live::{Held, Keep, Linked, Shown, Workflows};
 pub use record::{Found, Inherited, Maker, WorkflowError};
-pub use story::{Called, Story};
+pub use story::{Called, Came, Failure, Story};

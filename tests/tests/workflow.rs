@@ -7,6 +7,8 @@ mod again;
 mod callers;
 #[path = "workflow/entry.rs"]
 mod entry;
+#[path = "workflow/failed.rs"]
+mod failed;
 #[path = "workflow/hosts.rs"]
 mod hosts;
 #[path = "workflow/shown.rs"]
@@ -51,7 +53,7 @@ fn world_of(profile: &str, overlay: &str) -> anyhow::Result<Federation> {
 }
 
 /// Any request but one for `/alone` is answered with what the own site's `back` answers to a call that hands on the
-/// request's ids; `Call-Scope` gives the call a scope of its own.
+/// request's ids; `Call-Scope` gives the call a scope of its own, `Fails-With` is the status where the call has no answer.
 fn calls(host: &Host, back: SocketAddr, request: &Recorded) -> Option<Scripted> {
     const HANDED_ON: [&str; 4] = ["traceparent", "X-Request-Id", "b3", "X-Openstack-Request-Id"];
     if request.line().contains(" /alone") {
@@ -70,11 +72,13 @@ fn calls(host: &Host, back: SocketAddr, request: &Recorded) -> Option<Scripted> 
         }
     }
     call += &token.map(|token| format!("X-Auth-Token: {token}\r\n")).unwrap_or_default();
-    let told = match host.connect(back).and_then(|mut client| client.exchange(format!("{call}\r\n"))) {
-        Ok(answer) => format!("{} {}", host.site(), said(&answer)),
-        Err(error) => format!("{} {error:#}", host.site()),
+    let (told, done) = match host.connect(back).and_then(|mut client| client.exchange(format!("{call}\r\n"))) {
+        Ok(answer) => (said(&answer), answer.status == 200),
+        Err(error) => (format!("{error:#}"), false),
     };
-    let bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{told}", told.len());
+    let told = format!("{} {told}", host.site());
+    let status = request.header("Fails-With").filter(|_| !done).unwrap_or_else(|| "200 OK".to_owned());
+    let bytes = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{told}", told.len());
     Some(Scripted { bytes: bytes.into(), then: Then::Keep })
 }
 

@@ -70,11 +70,16 @@ where
             refused =
                 turn.to.own.then(|| tokens::why_refused(shared, service, scoped.request, head.status())).flatten();
         }
+        let declines = turn.more && (turn.declines)(head.status());
+        if turn.to.own && !declines {
+            let kept = scoped.kept;
+            refused = refused.take().or_else(|| kept?.why_failed(shared, head.status()));
+        }
         if refused.is_some() {
             return Judged::Refuse;
         }
         let marked = marked(head, scoped.plan, turn.to, &scoped.marks(turn.tried));
-        match turn.more && (turn.declines)(head.status()) {
+        match declines {
             true => {
                 declined = Some(head.clone());
                 Judged::Decline(marked)

@@ -26,6 +26,7 @@ use crate::metadata::{Endpoint, Service, Snapshot};
 use crate::observe::{self, Limit, RequestEvent};
 use crate::peer::{Call, Envelope, Outcome, Refusal, Serve, ServerStream};
 use crate::plan::{OpKind, target};
+use crate::workflow::Failure;
 
 /// Sites and hosts that a request may have passed before it comes here.
 const MAX_PASSED: usize = 4;
@@ -75,7 +76,7 @@ type Spare = Option<(parked::Key, TcpStream)>;
 /// Serves one exchange; `Ok(None)` if the peer gave it up.
 async fn serve(shared: &Shared, call: Call, seen: &mut Seen, spare: &mut Spare) -> Result<Option<Finished>, Refusal> {
     let snapshot = shared.snapshot.load_full();
-    let Reachable { far, still, way, key, kept } = match reached(shared, &snapshot, &call).await {
+    let Reachable { far, still, way, key } = match reached(shared, &snapshot, &call).await {
         Ok(reached) => reached,
         Err(refusal) => {
             if let Err(error) = call.refuse(&refusal) {
@@ -95,11 +96,12 @@ async fn serve(shared: &Shared, call: Call, seen: &mut Seen, spare: &mut Spare) 
         Ok(finished) => finished.status < 400,
         Err(refusal) => refusal.outcome != Outcome::NotSent,
     };
-    if let (Some(kept), false) = (&kept, done) {
+    if let (Some(kept), false) = (&way.kept, done) {
         kept.displace();
     }
-    if let Some(kept) = &kept {
-        kept.called(&way.onward.site, ended.as_ref().ok().map(|finished| finished.status));
+    if let Some(kept) = &way.kept {
+        let came = ended.as_ref().map(|finished| finished.status);
+        kept.called(&way.onward.site, came.map_err(|refusal| Failure::new(refusal.code, &refusal.detail)));
     }
     let told = match &ended {
         Ok(_) => client.stream.finish(),
@@ -124,8 +126,6 @@ struct Reachable<'a> {
     way: Way<'a>,
     /// Under which the service's connection waits for the next request.
     key: Option<parked::Key>,
-    /// The request's ids, live before it is sent on.
-    kept: Option<ids::Kept>,
 }
 
 /// How the service is reached.
@@ -137,6 +137,8 @@ struct Way<'a> {
     peer: ClientAddr,
     /// The envelope as it would go on to another host of this site.
     onward: Envelope,
+    /// The request's ids, live before it is sent on.
+    kept: Option<ids::Kept>,
 }
 
 impl Way<'_> {
@@ -152,7 +154,7 @@ async fn reached<'a>(shared: &'a Shared, snapshot: &'a Snapshot, call: &Call) ->
     onward.hops.push(reach::here(shared));
     call.envelope.home.iter().for_each(|home| shared.tokens.homes.hear(home));
     let kept = ids::keep_for_peer(shared, &onward).await?;
-    let way = Way { shared, snapshot, service, endpoint, peer: ClientAddr::new(call.address), onward };
+    let way = Way { shared, snapshot, service, endpoint, peer: ClientAddr::new(call.address), onward, kept };
     let key = parked::Key::of(call, endpoint);
     let waiting = key.as_ref().and_then(|key| shared.parked.take(key));
     let still = waiting.is_some();
@@ -160,7 +162,7 @@ async fn reached<'a>(shared: &'a Shared, snapshot: &'a Snapshot, call: &Call) ->
         Some(stream) => Far::Service(stream),
         None => way.dialled().await?,
     };
-    Ok(Reachable { far, still, way, key, kept })
+    Ok(Reachable { far, still, way, key })
 }
 
 /// Whether the exchange may be served here, and the service and endpoint that serve it.
@@ -296,9 +298,11 @@ async fn send(
     let again = once_more.is_some();
     let mut judge = |answer: &AnswerHead| {
         tokens::issued(way.shared, way.service, request, answer, &config.site);
-        let refused = tokens::why_refused(way.shared, way.service, request, answer.status());
+        let status = answer.status();
+        let refused = tokens::why_refused(way.shared, way.service, request, status)
+            .or_else(|| way.kept.as_ref()?.why_failed(way.shared, status));
         *instead = match refused {
-            None if answer.status() == tokens::UNAUTHORIZED && !again => {
+            None if status == tokens::UNAUTHORIZED && !again => {
                 tokens::once_more(way.shared, way.service, way.endpoint, request).map(Instead::OnceMore)
             }
             refused => refused.map(Instead::Refusal),

@@ -67,12 +67,10 @@ fn row(workflow: &Value) -> Vec<String> {
     ]
 }
 
-/// `2 Glance@Paris:200`
+/// `2 Glance@Paris:200`, `1 Glance@Paris:peer-unreachable`
 fn call(call: &Value) -> String {
-    let last = match field(call, "last-status") {
-        none if none == "-" => String::new(),
-        status => format!(":{status}"),
-    };
+    let came = call.get("last-failure").map_or_else(|| field(call, "last-status"), |failure| field(failure, "code"));
+    let last = if came == "-" { String::new() } else { format!(":{came}") };
     let other = if call.get("other-caller") == Some(&Value::Bool(true)) { "(other-caller)" } else { "" };
     format!("{} {}@{}{last}{other}", field(call, "count"), field(call, "service"), field(call, "site"))
 }
@@ -99,6 +97,8 @@ mod tests {
             "calls": [
                 { "service": "Glance", "site": "Paris", "count": 4, "last-status": 200, "other-caller": false },
                 { "service": "Placement", "site": "Berlin", "count": 1, "last-status": null, "other-caller": true },
+                { "service": "Glance", "site": "Nantes", "count": 2, "last-status": null, "other-caller": false,
+                  "last-failure": { "code": "peer-unreachable", "detail": "Nantes can't be reached" } },
             ],
         });
         let open =
@@ -108,7 +108,8 @@ mod tests {
             table.rows.iter().map(|row| row.join(" | ")).collect::<Vec<_>>(),
             [
                 "ab | Nova | {Nova: Berlin, Glance: Paris} | Berlin | 12s | 30m | \
-                 4 Glance@Paris:200, 1 Placement@Berlin(other-caller) | x-openstack-request-id=req-1 | 0 | -",
+                 4 Glance@Paris:200, 1 Placement@Berlin(other-caller), 2 Glance@Nantes:peer-unreachable | \
+                 x-openstack-request-id=req-1 | 0 | -",
                 "cd | - | - | - | - | open | - | - | 2 | A@B",
             ]
         );

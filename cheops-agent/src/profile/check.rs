@@ -89,7 +89,7 @@ impl Check {
         {
             self.add(format!("the health request's path \"{}\" must begin with \"/\"", health.path), top.clone());
         }
-        if let Some(Problems { content_type, within, message }) = &file.platform.problems {
+        if let Some(Problems { content_type, within, message, failed_calls: _ }) = &file.platform.problems {
             // It stands in a head.
             let well = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
             let text = content_type.get_ref();

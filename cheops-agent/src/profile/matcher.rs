@@ -349,6 +349,11 @@ impl Profile {
         })
     }
 
+    /// Whether the agent tells which call failed instead of a service that fails for it.
+    pub fn tells_failed_calls(&self) -> bool {
+        self.file.platform.problems.as_ref().is_some_and(|problems| problems.failed_calls)
+    }
+
     /// Answers to a request that does `op` on this kind that let `||` go on to the next site.
     pub fn capacity(&self, kind: Option<&str>, op: OpKind) -> Vec<CapacityError> {
         let own = self.file.kinds.iter().filter(|known| Some(known.name.get_ref().as_str()) == kind);

@@ -96,6 +96,10 @@ pub struct Problems {
     pub within: Option<String>,
     /// The member of the problem that they show, besides RFC 9457's: a sentence that begins with the title.
     pub message: Option<String>,
+    /// Whether a service's answer of 5xx gives way to the reason, where a call that it made for that request had no answer:
+    /// for services that don't tell it themselves.
+    #[serde(default)]
+    pub failed_calls: bool,
 }
 
 fn get() -> String {

@@ -13,7 +13,7 @@ use super::journal::Journal;
 use super::line::Line;
 use super::links::{Link, Links};
 use super::record::{Found, Inherited, Maker, Record, Sole, WorkflowError};
-use super::story::{Called, Story};
+use super::story::{Called, Came, Failure, Story};
 use super::table::Table;
 use crate::config::Config;
 use crate::metadata::record::now as wall_clock;
@@ -370,14 +370,22 @@ impl Held {
     }
 
     /// The request was a call within a workflow, and this came of it.
-    pub fn called(&self, service: &ServiceName, site: &SiteName, status: Option<u16>) {
-        let story = self.workflows.with(|kept| {
+    pub fn called(&self, service: &ServiceName, site: &SiteName, came: Came) {
+        if let Some(story) = self.story() {
+            story.called(service, site, Some(came), false);
+        }
+    }
+
+    /// The last call in the workflow since then that had no answer.
+    pub fn failed(&self, since: Instant) -> Option<(ServiceName, Failure)> {
+        self.story()?.failed(since)
+    }
+
+    fn story(&self) -> Option<Arc<Story>> {
+        self.workflows.with(|kept| {
             let mut records = self.links.iter().flat_map(|link| kept.table.of(link));
             records.find(|record| Arc::ptr_eq(&record.scope, &self.scope)).map(|record| record.story.clone())
-        });
-        if let Some(story) = story {
-            story.called(service, site, status, false);
-        }
+        })
     }
 
     /// The request is not sent: nothing will be called for it.

@@ -58,6 +58,8 @@ fn a_server_whose_image_is_out_of_reach_fails_for_all_to_see() -> anyhow::Result
         let accepted = berlin.create(&ask("accepted"));
         cloud.federation.world().isolate("Paris", true);
         let refused = berlin.ask(Api::Nova, &ask("refused"));
+        let line = format!("server create refused --image {image} --flavor tiny --network none");
+        let commanded = run(cloud, SCOPE, &line);
         berlin.hold_images(false)?;
         let ended = accepted.and_then(|id| berlin.built(&token, &id));
         let told = cloud.agent("Berlin").cheops(&["workflows", "-o", "wide"]);
@@ -67,7 +69,14 @@ fn a_server_whose_image_is_out_of_reach_fails_for_all_to_see() -> anyhow::Result
             "openstack",
             &format!("out of reach, before: {} {}; after: {}", refused.status, refused.text(), ended["fault"]),
         );
-        assert!(refused.status >= 500, "{} {}", refused.status, refused.text());
+        let reason = ["Nova answered 500, since its call of Glance failed", "Paris"];
+        assert!(reason.iter().all(|part| refused.text().contains(part)), "{} {}", refused.status, refused.text());
+        assert!(refused.status >= 500, "{}", refused.status);
+        let commanded = commanded?;
+        let said = String::from_utf8_lossy(&commanded.stderr).into_owned();
+        // It asks for the image before it asks for a server.
+        let parts = ["The other site can't be reached", "Paris"];
+        assert!(!commanded.status.success() && parts.iter().all(|part| said.contains(part)), "{said}");
         assert_eq!(ended["status"], "ERROR", "{ended}");
         let listed = berlin.need(Api::Nova, &Ask::get("/v2.1/servers").token(&token))?;
         let named =

@@ -15,10 +15,11 @@ use crate::act::tokens;
 use crate::act::upstream::DialError;
 use crate::http::reply::{self, Manner};
 use crate::http::{AnswerHead, BodyLength, Code, Form, Problem, RequestHead};
+use crate::names::SiteName;
 use crate::observe::{Limit, Passthrough, Refused};
 use crate::plan::{self, Asked, Choice, Decision, Destination, Plan, Route, ScopeSource, World};
 use crate::scope::carriers;
-use crate::workflow::Linked;
+use crate::workflow::{Came, Failure, Linked};
 
 /// A scoped request of which it is known what is done with it.
 struct Decided<'a> {
@@ -228,6 +229,8 @@ impl Connection {
                     tokens::issued(&shared, service, head, answer, &plan.addressed);
                     refused = tokens::why_refused(&shared, service, head, answer.status());
                 }
+                let kept = kept.as_ref();
+                refused = refused.take().or_else(|| kept?.why_failed(&shared, answer.status()));
                 if refused.is_some() {
                     return Judged::Refuse;
                 }
@@ -250,7 +253,8 @@ impl Connection {
                 (over, _) => self.after(head, over, log).await,
             };
             if let Some(kept) = &kept {
-                kept.settle(plan, Some(&plan.addressed), answered.ok_or(Code::ServiceUnreachable));
+                let came = answered.ok_or_else(|| Failure::new(Code::ServiceUnreachable, &no_answer(&plan.addressed)));
+                kept.settle(plan, Some(&plan.addressed), came);
             }
             return ended;
         }
@@ -269,7 +273,7 @@ impl Connection {
         };
         let Ran { sites, ended } = run(&self.shared, &mut self.client, scoped).await;
         if let Some(kept) = &kept {
-            kept.settle(plan, sites.last(), status(&ended));
+            kept.settle(plan, sites.last(), came(&ended));
         }
         let log = log.tried(&sites);
         match ended {
@@ -330,12 +334,16 @@ fn inherits(plan: &Plan) -> bool {
     plan.scope.as_ref().is_some_and(|scope| scope.source == ScopeSource::Workflow)
 }
 
-fn status(ended: &Result<Finished, RunError>) -> Result<u16, Code> {
+fn came(ended: &Result<Finished, RunError>) -> Came {
     match ended {
         Ok(finished) => Ok(finished.status),
-        Err(RunError::Refused { problem, .. }) => Err(problem.code),
-        Err(RunError::Exchange(_)) => Err(Code::OutcomeUnknown),
+        Err(RunError::Refused { problem, .. }) => Err(Failure::new(problem.code, &problem.detail)),
+        Err(RunError::Exchange(error)) => Err(Failure::new(Code::OutcomeUnknown, &error.cause.to_string())),
     }
+}
+
+fn no_answer(site: &SiteName) -> String {
+    format!("the service at {site} gave no answer")
 }
 
 fn has_body(head: &RequestHead) -> bool {

@@ -1,6 +1,7 @@
 //! Ids that are live while a request is served: here, at the site's other agents, and at the agents that it passes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::Told;
 use crate::act::notes;
@@ -12,7 +13,7 @@ use crate::observe::Limit;
 use crate::peer::envelope::MAX_LINKS;
 use crate::peer::{Envelope, PeerStream, Refusal};
 use crate::plan::{Choice, Plan, Route, ScopeSource};
-use crate::workflow::{Caller, Held, Keep, Link, Links, Maker, WorkflowError, links};
+use crate::workflow::{Caller, Came, Failure, Held, Keep, Link, Links, Maker, WorkflowError, links};
 
 /// Keeps a request's ids live, here and at the site's other agents.
 pub struct Kept {
@@ -23,11 +24,13 @@ pub struct Kept {
     is_call: bool,
     /// The service was placed by this request, and not before.
     places: AtomicBool,
+    since: Instant,
 }
 
 impl Kept {
     fn of(held: Held, noted: Vec<PeerStream>, service: &ServiceName, is_call: bool) -> Self {
-        Self { held, _noted: noted, service: service.clone(), is_call, places: AtomicBool::new(false) }
+        let (service, since) = (service.clone(), Instant::now());
+        Self { held, _noted: noted, service, is_call, places: AtomicBool::new(false), since }
     }
 
     /// The request goes to `site`: the workflow's later calls of its service go there, too.
@@ -44,27 +47,42 @@ impl Kept {
         }
     }
 
-    /// After a request: whether what it chose stands, and which site it came to. `ended`: the answer's status, or why
-    /// there is none.
-    pub(in crate::act) fn settle(&self, plan: &Plan, site: Option<&SiteName>, ended: Result<u16, Code>) {
-        let stands = match ended {
-            Ok(status) => status < 400,
+    /// After a request: whether what it chose stands, and which site it came to.
+    pub(in crate::act) fn settle(&self, plan: &Plan, site: Option<&SiteName>, came: Came) {
+        let stands = match &came {
+            Ok(status) => *status < 400,
             // It may have been done there.
-            Err(code) => matches!(code, Code::OutcomeUnknown | Code::Timeout),
+            Err(failure) => matches!(failure.code, Code::OutcomeUnknown | Code::Timeout),
         };
         if plan.choice == Choice::Open && !stands {
             self.displace();
         }
         if let Some(site) = site {
-            self.called(site, ended.ok());
+            self.called(site, came);
         }
     }
 
     /// A call was served, or was not, at that site.
-    pub(in crate::act) fn called(&self, site: &SiteName, status: Option<u16>) {
+    pub(in crate::act) fn called(&self, site: &SiteName, came: Came) {
         if self.is_call {
-            self.held.called(&self.service, site, status);
+            self.held.called(&self.service, site, came);
         }
+    }
+
+    /// Why the service failed with that status, where a call that it made for the request had no answer and the profile
+    /// says that it doesn't tell.
+    pub(in crate::act) fn why_failed(&self, shared: &Shared, status: u16) -> Option<Refusal> {
+        if self.is_call || status < 500 {
+            return None;
+        }
+        let (snapshot, profiles) = (shared.snapshot.load(), shared.profiles.load());
+        let service = snapshot.service(self.service.as_str())?;
+        if !profiles.get_or_default(&service.profile).tells_failed_calls() {
+            return None;
+        }
+        let (called, Failure { code, detail, .. }) = self.held.failed(self.since)?;
+        let detail = format!("{} answered {status}, since its call of {called} failed: {detail}", self.service);
+        Some(Refusal::sent(code, detail))
     }
 }
 

@@ -225,7 +225,7 @@ fn a_workflow_is_listed_once_with_its_ids_and_calls() {
     };
     let both = links("a").into_iter().chain(links("b")).map(|(_, link)| link).collect();
     let call = workflows.hold(both, call, KEEP).expect("held").expect("ids");
-    call.called(&service, &"Paris".into(), Some(201));
+    call.called(&service, &"Paris".into(), Ok(201));
     drop(call);
     let cause = workflows.find(&links("b"), Some(b"nova"), KEEP).expect("one").expect("found");
     assert!(cause.follows, "a mark isn't known of an id that only a call brought");
