@@ -1,5 +1,7 @@
 //! The live ids of one agent, as its connections share them.
 
+mod held;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -13,11 +15,13 @@ use super::journal::Journal;
 use super::line::Line;
 use super::links::{Link, Links};
 use super::record::{Found, Inherited, Maker, Record, Sole, WorkflowError};
-use super::story::{Called, Came, Failure, Story};
+use super::story::{Called, Story};
 use super::table::Table;
 use crate::config::Config;
 use crate::metadata::record::now as wall_clock;
 use crate::names::{ServiceName, SiteName};
+
+pub use held::Held;
 
 /// How long and how many.
 #[derive(Clone, Copy, Debug)]
@@ -347,60 +351,6 @@ impl Kept {
                 "an agent's ids of scoped requests can't be taken over: there is no room, or they can't be read"
             );
         }
-    }
-}
-
-/// Keeps a request's ids live.
-#[derive(Debug)]
-pub struct Held {
-    workflows: Arc<Workflows>,
-    links: Vec<Arc<Link>>,
-    scope: Arc<Inherited>,
-    keep: Keep,
-}
-
-impl Held {
-    /// Says where the workflow's calls of a service go from now on; None: it is open again. Whether it was open.
-    pub fn place(&self, service: &ServiceName, site: Option<&SiteName>) -> bool {
-        self.workflows.with(|kept| {
-            let was_open = kept.table.place(&self.links, &self.scope, service, site);
-            kept.write(&self.links, &self.scope);
-            was_open
-        })
-    }
-
-    /// The request was a call within a workflow, and this came of it.
-    pub fn called(&self, service: &ServiceName, site: &SiteName, came: Came) {
-        if let Some(story) = self.story() {
-            story.called(service, site, Some(came), false);
-        }
-    }
-
-    /// The last call in the workflow since then that had no answer.
-    pub fn failed(&self, since: Instant) -> Option<(ServiceName, Failure)> {
-        self.story()?.failed(since)
-    }
-
-    fn story(&self) -> Option<Arc<Story>> {
-        self.workflows.with(|kept| {
-            let mut records = self.links.iter().flat_map(|link| kept.table.of(link));
-            records.find(|record| Arc::ptr_eq(&record.scope, &self.scope)).map(|record| record.story.clone())
-        })
-    }
-
-    /// The request is not sent: nothing will be called for it.
-    pub fn forget(mut self) {
-        self.keep.after = Duration::ZERO;
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let now = Instant::now();
-        self.workflows.with(|kept| {
-            kept.table.release(&self.links, &self.scope, |brief| self.keep.after(now, brief));
-            kept.write(&self.links, &self.scope);
-        });
     }
 }
 
