@@ -12,3 +12,5 @@ mod exact;
 mod noticed;
 #[path = "transparency/real.rs"]
 mod real;
+#[path = "transparency/wild.rs"]
+mod wild;
