@@ -170,23 +170,8 @@ fn site(name: &str, peers: &[String]) -> Site {
 }
 
 fn envelope() -> Envelope {
-    Envelope {
-        site: "Paris".into(),
-        service: "Glance".into(),
-        endpoint: "127.0.0.1:9292".to_owned(),
-        scope: None,
-        own_scope: false,
-        entry: "Berlin".into(),
-        hops: vec![Hop { site: "Berlin".into(), host: "b1".into() }],
-        request: "r-1".to_owned(),
-        links: Vec::new(),
-        placed: Vec::new(),
-        deadline: None,
-        client: None,
-        connection: None,
-        home: None,
-        decided: false,
-        brief: false,
-        caller: None,
-    }
+    let hop = Hop { site: "Berlin".into(), host: "b1".into() };
+    let of_agent =
+        Envelope::of_agent("Paris".into(), "Glance".into(), "127.0.0.1:9292".to_owned(), hop, Duration::from_secs(1));
+    Envelope { request: "r-1".to_owned(), deadline: None, ..of_agent }
 }

@@ -118,24 +118,15 @@ async fn an_agent_of_another_site_tells_nothing() {
     let [berlin, paris] = two(["Berlin", "Paris"]).await;
     let snapshot = paris.shared.snapshot.load();
     let to = snapshot.sites.get("Berlin").expect("there");
+    let hop = crate::peer::Hop { site: "Paris".into(), host: "h1".into() };
     let envelope = Envelope {
-        site: "Berlin".into(),
-        service: "Glance".into(),
-        endpoint: "x:1".to_owned(),
         scope: Some(r#"{"Glance":"Paris","default":"Berlin"}"#.to_owned()),
         own_scope: true,
         entry: "Berlin".into(),
-        hops: vec![crate::peer::Hop { site: "Paris".into(), host: "h1".into() }],
         request: "r-1".to_owned(),
         links: vec![("x-request-id".to_owned(), "7".to_owned())],
-        placed: Vec::new(),
         deadline: None,
-        client: None,
-        connection: None,
-        home: None,
-        decided: false,
-        brief: false,
-        caller: None,
+        ..Envelope::of_agent("Berlin".into(), "Glance".into(), "x:1".to_owned(), hop, SOON)
     };
     let peers = paris.shared.peers.as_ref().expect("peers");
     let mut stream = peers.note(to, &envelope, tokio::time::Instant::now() + SOON).await.expect("open");

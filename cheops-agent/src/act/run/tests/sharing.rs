@@ -256,25 +256,9 @@ async fn prefixes_are_swapped_and_locations_come_home() {
 
 /// Opens an exchange at Paris by hand, as an agent of Berlin could.
 async fn by_hand(sites: &Sites, change: impl FnOnce(&mut Envelope), request: &str) -> crate::peer::PeerError {
-    let mut envelope = Envelope {
-        site: "Paris".into(),
-        service: "Glance".into(),
-        endpoint: sites.paris.service.address.to_string(),
-        scope: None,
-        own_scope: false,
-        entry: "Berlin".into(),
-        hops: vec![Hop { site: "Berlin".into(), host: "h1".into() }],
-        request: "r-2".to_owned(),
-        links: Vec::new(),
-        placed: Vec::new(),
-        deadline: None,
-        client: None,
-        connection: None,
-        home: None,
-        decided: false,
-        brief: false,
-        caller: None,
-    };
+    let (address, hop) = (sites.paris.service.address.to_string(), Hop { site: "Berlin".into(), host: "h1".into() });
+    let of_agent = Envelope::of_agent("Paris".into(), "Glance".into(), address, hop, SOON);
+    let mut envelope = Envelope { request: "r-2".to_owned(), deadline: None, ..of_agent };
     change(&mut envelope);
     let snapshot = sites.berlin.shared.snapshot.load();
     let site = snapshot.sites.get("Paris").expect("there");
