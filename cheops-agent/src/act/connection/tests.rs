@@ -385,17 +385,3 @@ async fn a_connection_that_was_not_taken_is_a_loop() {
     other.write_all(b"\x16\x03\x01").await.expect("open");
     assert!(is_reset(&mut other).await);
 }
-
-#[tokio::test]
-async fn a_client_that_has_gone_before_it_is_accepted_is_nothing() {
-    let world = World::new(|_, _| {}).await;
-    let (address, _running) = open_door(&world, &TaskTracker::new());
-    let gone = std::net::TcpStream::connect(address).expect("accepted");
-    SockRef::from(&gone).set_linger(Some(Duration::ZERO)).expect("set");
-    drop(gone);
-    let mut client = TcpStream::connect(address).await.expect("accepted");
-    let mut service = world.accept().await;
-    client.write_all(GET).await.expect("open");
-    exactly(&mut service, GET).await;
-    assert!(!world.metric("cheops_connections_refused_total{reason=\"unknown-origin\"} 1"));
-}
